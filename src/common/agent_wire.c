@@ -1,0 +1,191 @@
+#include "agent_wire.h"
+
+static const char *const stage_texts[AGENT_STAGE_COUNT] = {
+    [AGENT_STAGE_PROTOCOL] = "understand the operation",
+    [AGENT_STAGE_LIMIT] = "start another operation at the same time",
+    [AGENT_STAGE_FILE] = "write the program's files",
+    [AGENT_STAGE_PIPE] = "make pipes for the program",
+    [AGENT_STAGE_FORK] = "start a process",
+    [AGENT_STAGE_CGROUP] = "join the run's cgroup",
+    [AGENT_STAGE_CWD] = "enter the working directory",
+    [AGENT_STAGE_USER] = "give up root",
+    [AGENT_STAGE_EXEC] = "execute the program",
+};
+
+const char *agent_stage_text(uint32_t stage)
+{
+    if (stage >= AGENT_STAGE_COUNT || !stage_texts[stage])
+        return "do something unknown";
+    return stage_texts[stage];
+}
+
+static struct wire_writer writer_over(void *payload, size_t room)
+{
+    return (struct wire_writer){.data = payload, .room = room};
+}
+
+static size_t written(const struct wire_writer *writer)
+{
+    return writer->full ? 0 : writer->len;
+}
+
+static struct wire_reader reader_over(const void *payload, size_t len)
+{
+    return (struct wire_reader){.at = payload, .left = len};
+}
+
+size_t agent_hello_encode(const struct agent_hello *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->version);
+    wire_write_u32(&writer, msg->operations);
+    return written(&writer);
+}
+
+bool agent_hello_decode(const void *payload, size_t len, struct agent_hello *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->version = wire_read_u32(&reader);
+    msg->operations = wire_read_u32(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_open_encode(const struct agent_open *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->id);
+    return written(&writer);
+}
+
+bool agent_open_decode(const void *payload, size_t len, struct agent_open *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->id = wire_read_u32(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_file_encode(const struct agent_file *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->flags);
+    wire_write_u32(&writer, msg->mode);
+    wire_write_u32(&writer, msg->unlink_after);
+    wire_write_str(&writer, msg->folder);
+    wire_write_str(&writer, msg->name);
+    return written(&writer);
+}
+
+bool agent_file_decode(const void *payload, size_t len, struct agent_file *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->flags = wire_read_u32(&reader);
+    msg->mode = wire_read_u32(&reader);
+    msg->unlink_after = wire_read_u32(&reader);
+    msg->folder = wire_read_str(&reader);
+    msg->name = wire_read_str(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->signal);
+    wire_write_u32(&writer, msg->group);
+    return written(&writer);
+}
+
+bool agent_signal_decode(const void *payload, size_t len, struct agent_signal *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->signal = wire_read_u32(&reader);
+    msg->group = wire_read_u32(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_started_encode(const struct agent_started *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->pid);
+    return written(&writer);
+}
+
+bool agent_started_decode(const void *payload, size_t len, struct agent_started *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->pid = wire_read_u32(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_exit_encode(const struct agent_exit *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->exit);
+    wire_write_u32(&writer, msg->signal);
+    wire_write_u64(&writer, msg->user_us);
+    wire_write_u64(&writer, msg->system_us);
+    wire_write_u64(&writer, msg->max_rss_bytes);
+    wire_write_u64(&writer, msg->wall_us);
+    return written(&writer);
+}
+
+bool agent_exit_decode(const void *payload, size_t len, struct agent_exit *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->exit = wire_read_u32(&reader);
+    msg->signal = wire_read_u32(&reader);
+    msg->user_us = wire_read_u64(&reader);
+    msg->system_us = wire_read_u64(&reader);
+    msg->max_rss_bytes = wire_read_u64(&reader);
+    msg->wall_us = wire_read_u64(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_failed_encode(const struct agent_failed *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->stage);
+    wire_write_u32(&writer, msg->sys_errno);
+    return written(&writer);
+}
+
+bool agent_failed_decode(const void *payload, size_t len, struct agent_failed *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->stage = wire_read_u32(&reader);
+    msg->sys_errno = wire_read_u32(&reader);
+    return wire_read_done(&reader);
+}
+
+size_t agent_exec_encode(const struct agent_exec *msg, void *payload, size_t room)
+{
+    if (msg->argc < 1 || msg->argc > AGENT_ARGV_MAX || msg->envc > AGENT_ENV_MAX)
+        return 0;
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->flags);
+    wire_write_str(&writer, msg->cwd);
+    wire_write_u32(&writer, msg->argc);
+    wire_write_u32(&writer, msg->envc);
+    for (uint32_t i = 0; i < msg->argc; i++)
+        wire_write_str(&writer, msg->argv[i]);
+    for (uint32_t i = 0; i < msg->envc; i++)
+        wire_write_str(&writer, msg->env[i]);
+    return written(&writer);
+}
+
+bool agent_exec_decode(const void *payload, size_t len, struct agent_exec *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->flags = wire_read_u32(&reader);
+    msg->cwd = wire_read_str(&reader);
+    msg->argc = wire_read_u32(&reader);
+    msg->envc = wire_read_u32(&reader);
+    if (msg->argc < 1 || msg->argc > AGENT_ARGV_MAX || msg->envc > AGENT_ENV_MAX)
+        return false;
+    for (uint32_t i = 0; i < msg->argc; i++)
+        msg->argv[i] = wire_read_str(&reader);
+    for (uint32_t i = 0; i < msg->envc; i++)
+        msg->env[i] = wire_read_str(&reader);
+    msg->argv[msg->argc] = NULL;
+    msg->env[msg->envc] = NULL;
+    return wire_read_done(&reader);
+}

@@ -1,0 +1,122 @@
+/* The agent's messages: what each AGENT_* frame of proto.def carries, as C values, with the one
+ * encoder and decoder that both sides use. All numbers little endian; strings as in wire.h.
+ *
+ * How an operation goes. The worker makes a socketpair, sends one end with AGENT_OPEN over the
+ * control connection, and then owns the operation through its own end:
+ *
+ *   worker → agent   (AGENT_FILE, FILE_DATA...)*  AGENT_EXEC  (STDIN...)* STDIN_EOF
+ *                    AGENT_SIGNAL at any time after AGENT_EXEC
+ *   agent → worker   AGENT_STARTED  (STDOUT | STDERR)*  AGENT_EXIT
+ *                    or AGENT_FAILED instead of AGENT_STARTED
+ *
+ * Closing the worker's end before AGENT_EXIT abandons the operation: the agent kills the program's
+ * process group and forgets it.
+ */
+#ifndef COMMON_AGENT_WIRE_H
+#define COMMON_AGENT_WIRE_H
+
+#include "frame.h"
+#include "wire.h"
+
+/* Bounds that both sides know. */
+#define AGENT_ARGV_MAX 512
+#define AGENT_ENV_MAX 512
+
+/* Where the agent listens for its worker: the folder is bound into the runner read-only. */
+#define AGENT_SOCKET_DIR "/run/codeland"
+#define AGENT_SOCKET_NAME "agent.sock"
+
+/* Where the agent itself is bound, and what is executed as PID 1. */
+#define AGENT_PATH "/usr/libexec/crunner"
+
+enum agent_stage {
+    AGENT_STAGE_PROTOCOL = 1, /* a message made no sense: a bug, or a version that differs */
+    AGENT_STAGE_LIMIT,        /* too many operations at once */
+    AGENT_STAGE_FILE,         /* writing a file of the operation */
+    AGENT_STAGE_PIPE,
+    AGENT_STAGE_FORK,
+    AGENT_STAGE_CGROUP, /* joining the operation's cgroup */
+    AGENT_STAGE_CWD,
+    AGENT_STAGE_USER, /* giving up root */
+    AGENT_STAGE_EXEC,
+    AGENT_STAGE_COUNT,
+};
+
+/* A few words for a person, e.g. "execute the program"; for any value. */
+const char *agent_stage_text(uint32_t stage);
+
+struct agent_hello {
+    uint32_t version;    /* PROTOCOL_VERSION of the agent */
+    uint32_t operations; /* how many it has been given so far: 0 for one fresh from the oven */
+};
+
+struct agent_open {
+    uint32_t id; /* for the log; unique within the runner */
+};
+
+/* AGENT_EXEC, and AGENT_FILE before it, run as this user in this folder. */
+enum agent_exec_flags {
+    AGENT_EXEC_ROOT = 1,   /* as root of the runner; else as user `runner` without privileges */
+    AGENT_EXEC_CGROUP = 2, /* a descriptor to write "0" to before exec came with AGENT_OPEN */
+};
+
+struct agent_file {
+    uint32_t flags; /* of the exec that follows: AGENT_EXEC_ROOT */
+    uint32_t mode;  /* permission bits, 0..0777 */
+    uint32_t unlink_after; /* 1: removed when the operation is over */
+    const char *folder; /* absolute; "" = the user's home */
+    const char *name;   /* relative to folder, may hold '/', never '..' */
+};
+
+struct agent_exec {
+    uint32_t flags;
+    const char *cwd; /* absolute; "" = the user's home */
+    uint32_t argc, envc;
+    const char *argv[AGENT_ARGV_MAX + 1]; /* NULL-terminated; argv[0] is looked up in PATH */
+    const char *env[AGENT_ENV_MAX + 1];   /* "NAME=value", NULL-terminated; the whole environment */
+};
+
+struct agent_signal {
+    uint32_t signal;
+    uint32_t group; /* 1: to the process group, 0: to the program alone */
+};
+
+struct agent_started {
+    uint32_t pid; /* in the runner's pid namespace */
+};
+
+struct agent_exit {
+    uint32_t exit;   /* exit code; 0 when signal is set */
+    uint32_t signal; /* 0 when it exited by itself */
+    uint64_t user_us, system_us; /* of the program and the children it waited for */
+    uint64_t max_rss_bytes;
+    uint64_t wall_us; /* fork to exit */
+};
+
+struct agent_failed {
+    uint32_t stage; /* enum agent_stage */
+    uint32_t sys_errno;
+};
+
+/* One pair a message. Encoders return the payload's length, or 0 when it does not fit in room or
+ * passes a bound. Decoders return false for anything but exactly one well-formed message; the
+ * strings then point into the payload.
+ */
+size_t agent_hello_encode(const struct agent_hello *msg, void *payload, size_t room);
+bool agent_hello_decode(const void *payload, size_t len, struct agent_hello *msg);
+size_t agent_open_encode(const struct agent_open *msg, void *payload, size_t room);
+bool agent_open_decode(const void *payload, size_t len, struct agent_open *msg);
+size_t agent_file_encode(const struct agent_file *msg, void *payload, size_t room);
+bool agent_file_decode(const void *payload, size_t len, struct agent_file *msg);
+size_t agent_exec_encode(const struct agent_exec *msg, void *payload, size_t room);
+bool agent_exec_decode(const void *payload, size_t len, struct agent_exec *msg);
+size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room);
+bool agent_signal_decode(const void *payload, size_t len, struct agent_signal *msg);
+size_t agent_started_encode(const struct agent_started *msg, void *payload, size_t room);
+bool agent_started_decode(const void *payload, size_t len, struct agent_started *msg);
+size_t agent_exit_encode(const struct agent_exit *msg, void *payload, size_t room);
+bool agent_exit_decode(const void *payload, size_t len, struct agent_exit *msg);
+size_t agent_failed_encode(const struct agent_failed *msg, void *payload, size_t room);
+bool agent_failed_decode(const void *payload, size_t len, struct agent_failed *msg);
+
+#endif

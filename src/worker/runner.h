@@ -1,0 +1,113 @@
+/* A runner: one container from cooking to gone, and the roster of all of a worker's runners.
+ *
+ *     cooking → available → in_use → freeing → gone
+ *        └──────────┴──────────────────┴──(its container died)──→ gone
+ *
+ * runner_set_state is the only function that changes a state; it checks the move, keeps the
+ * history and tells the observers. No two runners that are not gone share a name or an id slot.
+ */
+#ifndef WORKER_RUNNER_H
+#define WORKER_RUNNER_H
+
+#include "engine.h"
+
+enum runner_state {
+    RUNNER_COOKING,
+    RUNNER_AVAILABLE,
+    RUNNER_IN_USE,
+    RUNNER_FREEING,
+    RUNNER_GONE,
+    RUNNER_STATES,
+};
+
+#define RUNNER_HISTORY 8
+#define RUNNER_OWNER_MAX 64
+
+struct roster;
+
+/* Read freely; written by runner.c alone, except where a comment says otherwise. */
+struct runner {
+    char name[NAME_MAX_LEN + 1]; /* what callers see; equals spec.name unless it was kept as another */
+    struct engine_spec spec;     /* spec.name is the container's; spec.rootfs belongs to the runner */
+    char template_name[NAME_MAX_LEN + 1];
+    enum runner_state state;
+    bool kept;                        /* has an owner and lives until it is destroyed */
+    char owner[RUNNER_OWNER_MAX + 1]; /* "" unless kept */
+    struct engine_runner *handle;     /* NULL once gone */
+    struct roster *roster;
+    mono_us since;                         /* of the state */
+    mono_us cook_us;                       /* how long it cooked; 0 while cooking */
+    int64_t started_wall_ms, since_wall_ms;
+    struct {
+        enum runner_state state;
+        int64_t wall_ms;
+    } history[RUNNER_HISTORY]; /* oldest first */
+    unsigned history_len;
+
+    /* For the run operations (run.c), which write these themselves. */
+    uint32_t operations; /* given so far; the next one's id */
+    unsigned active;     /* operations that are going on */
+    const char *last_status; /* static text of the last result, NULL before the first */
+    int64_t memory_bytes; /* last sample of its cgroup */
+    struct engine_stats baseline; /* at the moment it became available */
+};
+
+typedef void (*runner_observer)(struct runner *runner, enum runner_state from, void *data);
+
+/* The roster takes engine (and sets its events); clock must outlive it. */
+struct roster *roster_create(struct engine *take_engine, const struct clock *clock,
+                             unsigned max_runners);
+
+/* Frees the roster and its records; containers live on. For the exit of the process. */
+void roster_destroy(struct roster *roster);
+
+/* After every change of any runner's state, and once (from == state == RUNNER_COOKING) when it is
+ * made. Inside it the runner may be passed to runner_destroy; with state RUNNER_GONE its memory is
+ * freed when the last observer has returned. why of a death is in roster_death(). At most 8
+ * observers, called in the order in which they came.
+ */
+void roster_observe(struct roster *roster, runner_observer observer, void *data);
+
+/* Why the runner that is now being reported GONE died by itself; NULL if on request. Valid inside
+ * an observer only.
+ */
+const struct err *roster_death(const struct roster *roster);
+
+/* Begin to cook. limits and disk sizes from spec; its name and slot are chosen here. NULL with
+ * ERR_NOT_AVAILABLE when max_runners exist. rootfs is copied.
+ */
+struct runner *roster_cook(struct roster *roster, const char *template_name,
+                           const struct engine_spec *spec, struct err *err);
+
+/* A runner of an earlier worker, as its journal described it. It is COOKING until its agent has
+ * come back, then AVAILABLE or, if kept, IN_USE. ERR_NAME_TAKEN when name or slot are in use.
+ */
+struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec, const char *name,
+                            const char *template_name, const char *owner, bool kept,
+                            uint32_t operations, pid_t init_pid, struct err *err);
+
+/* By the name that callers see; NULL when there is none that is not gone. */
+struct runner *roster_find(const struct roster *roster, const char *name);
+
+/* AVAILABLE → IN_USE. */
+void runner_take(struct runner *runner);
+
+/* Gives a runner that is IN_USE a name (NULL: its own) and an owner, so that it stays.
+ * ERR_NAME_TAKEN or ERR_BAD_REQUEST for the name.
+ */
+int runner_keep(struct runner *runner, const char *name, const char *owner, struct err *err);
+
+/* Any state but FREEING and GONE → FREEING, and the engine kills it. Else nothing. */
+void runner_destroy(struct runner *runner);
+
+unsigned roster_count(const struct roster *roster, enum runner_state state);
+unsigned roster_total(const struct roster *roster); /* of all that are not gone */
+unsigned roster_max(const struct roster *roster);
+void roster_each(struct roster *roster, void (*each)(struct runner *runner, void *data), void *data);
+
+struct engine *roster_engine(const struct roster *roster);
+
+/* "cooking", "available", "inUse", "freeing", "gone". */
+const char *runner_state_name(enum runner_state state);
+
+#endif
