@@ -24,19 +24,22 @@ enum runner_state {
 #define RUNNER_OWNER_MAX 64
 
 struct roster;
+struct oven_shelf;
 
 /* Read freely; written by runner.c alone, except where a comment says otherwise. */
 struct runner {
-    char name[NAME_MAX_LEN + 1]; /* what callers see; equals spec.name unless it was kept as another */
-    struct engine_spec spec;     /* spec.name is the container's; spec.rootfs belongs to the runner */
+    char name[NAME_MAX_LEN +
+              1];            /* what callers see; equals spec.name unless it was kept as another */
+    struct engine_spec spec; /* spec.name is the container's; spec.rootfs belongs to the runner */
     char template_name[NAME_MAX_LEN + 1];
     enum runner_state state;
+    bool adopted;                     /* an earlier worker made it */
     bool kept;                        /* has an owner and lives until it is destroyed */
     char owner[RUNNER_OWNER_MAX + 1]; /* "" unless kept */
     struct engine_runner *handle;     /* NULL once gone */
     struct roster *roster;
-    mono_us since;                         /* of the state */
-    mono_us cook_us;                       /* how long it cooked; 0 while cooking */
+    mono_us since;   /* of the state */
+    mono_us cook_us; /* how long it cooked; 0 while cooking */
     int64_t started_wall_ms, since_wall_ms;
     struct {
         enum runner_state state;
@@ -45,11 +48,16 @@ struct runner {
     unsigned history_len;
 
     /* For the run operations (run.c), which write these themselves. */
-    uint32_t operations; /* given so far; the next one's id */
-    unsigned active;     /* operations that are going on */
-    const char *last_status; /* static text of the last result, NULL before the first */
-    int64_t memory_bytes; /* last sample of its cgroup */
+    uint32_t operations;          /* given so far; the next one's id */
+    unsigned active;              /* operations that are going on */
+    const char *last_status;      /* static text of the last result, NULL before the first */
+    int64_t memory_bytes;         /* last sample of its cgroup */
     struct engine_stats baseline; /* at the moment it became available */
+
+    /* For the oven (oven.c), which writes these itself: where it cooks or waits to be taken. */
+    struct oven_shelf *shelf; /* NULL: on none */
+    struct runner *shelf_prev, *shelf_next;
+    mono_us shelved; /* when it was put there */
 };
 
 typedef void (*runner_observer)(struct runner *runner, enum runner_state from, void *data);
@@ -58,15 +66,24 @@ typedef void (*runner_observer)(struct runner *runner, enum runner_state from, v
 struct roster *roster_create(struct engine *take_engine, const struct clock *clock,
                              unsigned max_runners);
 
-/* Frees the roster and its records; containers live on. For the exit of the process. */
+/* Frees the roster, its records and the engine; containers live on and nobody is told. For the
+ * exit of the process; never inside an observer.
+ */
 void roster_destroy(struct roster *roster);
 
 /* After every change of any runner's state, and once (from == state == RUNNER_COOKING) when it is
  * made. Inside it the runner may be passed to runner_destroy; with state RUNNER_GONE its memory is
  * freed when the last observer has returned. why of a death is in roster_death(). At most 8
  * observers, called in the order in which they came.
+ *
+ * Changes that observers cause are reported after the present one, in order. runner->state is the
+ * state now: when an earlier observer has destroyed the runner it says FREEING already, and that
+ * change comes next.
  */
 void roster_observe(struct roster *roster, runner_observer observer, void *data);
+
+/* That observer is not called again. Allowed inside an observer. */
+void roster_unobserve(struct roster *roster, runner_observer observer, void *data);
 
 /* Why the runner that is now being reported GONE died by itself; NULL if on request. Valid inside
  * an observer only.
@@ -80,7 +97,9 @@ struct runner *roster_cook(struct roster *roster, const char *template_name,
                            const struct engine_spec *spec, struct err *err);
 
 /* A runner of an earlier worker, as its journal described it. It is COOKING until its agent has
- * come back, then AVAILABLE or, if kept, IN_USE. ERR_NAME_TAKEN when name or slot are in use.
+ * come back, then AVAILABLE or, if kept, IN_USE. One that ran something and is not kept is never
+ * handed out again: it is FREEING at once. max_runners does not bind here: what exists, exists.
+ * NULL with ERR_NAME_TAKEN when name or slot are in use, ERR_BAD_REQUEST for one that cannot be.
  */
 struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec, const char *name,
                             const char *template_name, const char *owner, bool kept,
@@ -93,7 +112,7 @@ struct runner *roster_find(const struct roster *roster, const char *name);
 void runner_take(struct runner *runner);
 
 /* Gives a runner that is IN_USE a name (NULL: its own) and an owner, so that it stays.
- * ERR_NAME_TAKEN or ERR_BAD_REQUEST for the name.
+ * ERR_NAME_TAKEN or ERR_BAD_REQUEST for the name, ERR_RUNNER_NOT_FOUND when it is no longer IN_USE.
  */
 int runner_keep(struct runner *runner, const char *name, const char *owner, struct err *err);
 
@@ -103,7 +122,12 @@ void runner_destroy(struct runner *runner);
 unsigned roster_count(const struct roster *roster, enum runner_state state);
 unsigned roster_total(const struct roster *roster); /* of all that are not gone */
 unsigned roster_max(const struct roster *roster);
-void roster_each(struct roster *roster, void (*each)(struct runner *runner, void *data), void *data);
+
+/* Once for each runner that is not gone, in the order in which they were made; each may destroy it
+ * and make others.
+ */
+void roster_each(struct roster *roster, void (*each)(struct runner *runner, void *data),
+                 void *data);
 
 struct engine *roster_engine(const struct roster *roster);
 
