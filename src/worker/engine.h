@@ -85,7 +85,7 @@ struct engine_ops {
     /* The container's init on the host, 0 before ready. */
     pid_t (*init_pid)(const struct engine_runner *handle);
 
-    /* Call found once for each container with our prefix that this engine did not create or adopt.
+    /* Call found once for each container of our prefix that this engine neither made nor adopted.
      */
     void (*zombies)(struct engine *engine, void (*found)(const char *name, void *data), void *data);
 

@@ -14,8 +14,7 @@ struct oven_ticket; /* one caller who waits */
 
 struct oven_config {
     char template_name[NAME_MAX_LEN + 1];
-    struct engine_spec
-        spec; /* what is cooked; its rootfs must outlive the oven; name, slot unused */
+    struct engine_spec spec; /* what is cooked, but name and slot; rootfs must outlive the oven */
     unsigned min_available, max_runners, cook_parallel, queue_length;
     unsigned mem_target_percent, mem_ceiling_percent;
     mono_us cook_timeout_us, backoff_max_us;
@@ -43,8 +42,7 @@ struct oven_figures {
 struct oven *oven_create(struct roster *roster, const struct oven_config *config,
                          const struct clock *clock);
 
-/* Every waiting ticket is answered first (NOT_AVAILABLE). Never inside done; before roster_destroy.
- */
+/* Every waiting ticket is answered first (NOT_AVAILABLE). Never inside done. */
 void oven_destroy(struct oven *oven);
 
 /* done fires exactly once, never before oven_take returns: either with a runner that is IN_USE
