@@ -1,0 +1,41 @@
+/* The real engine: LXC containers through liblxc. See engine.h for the functions and
+ * engine_lxc_start.h for how containers are started.
+ */
+#ifndef WORKER_ENGINE_LXC_H
+#define WORKER_ENGINE_LXC_H
+
+#include "cgroup.h"
+#include "engine.h"
+#include "idmap.h"
+
+#include <uv.h>
+
+struct engine_lxc_config {
+    uv_loop_t *loop;
+    struct cgroup *cgroup;
+    struct idmap *idmap;
+    int starter_socket;  /* of starter_spawn; taken */
+    const char *run_dir; /* agents connect to RUN_DIR/agent/agent.sock */
+    unsigned max_slots;
+
+    /* The starter is gone: no container can be made any more. The program should end, so that its
+     * supervisor starts it anew.
+     */
+    void (*starter_died)(void *data);
+
+    /* Asked before a start unless the last one went well: says in a person's words what is wrong
+     * with the template, where liblxc would say which mount failed. May be NULL.
+     */
+    int (*check)(void *data, struct err *err);
+    void *data;
+};
+
+/* The folder below run_dir that runners see, and that holds nothing but the agents' socket. */
+#define ENGINE_LXC_AGENT_FOLDER "agent"
+
+/* How long an adopted runner's agent has to come back. */
+#define ENGINE_LXC_ADOPT_MS 5000
+
+struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct err *err);
+
+#endif

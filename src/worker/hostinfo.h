@@ -1,0 +1,21 @@
+/* Figures of the host: memory, disk, load. All cheap reads of /proc and statvfs. */
+#ifndef WORKER_HOSTINFO_H
+#define WORKER_HOSTINFO_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct host_memory {
+    int64_t total, free, available, swap_total,
+        swap_free; /* bytes; all 0 when /proc is unreadable */
+};
+
+void hostinfo_memory(struct host_memory *memory);
+
+/* Percent of memory that is not available, 0..100, from /proc/meminfo's MemAvailable. */
+unsigned hostinfo_memory_used_percent(const struct host_memory *memory);
+
+/* The "memory", "disk" and "load" members of a SNAPSHOT, set in object. path: whose disk. */
+void hostinfo_describe(json_t *object, const char *path);
+
+#endif

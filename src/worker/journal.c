@@ -1,0 +1,134 @@
+#include "journal.h"
+
+#include "../common/fd.h"
+#include "../common/json.h"
+#include "../common/log.h"
+#include "../common/mem.h"
+#include "../common/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRY_MAX 4096
+
+struct journal {
+    char folder[256];
+    struct roster *roster;
+};
+
+static bool entry_path(const struct journal *journal, const char *name, char path[PATH_MAX])
+{
+    return str_format(path, PATH_MAX, "%s/%s", journal->folder, name);
+}
+
+static void forget(const struct journal *journal, const char *container)
+{
+    char path[PATH_MAX];
+    if (entry_path(journal, container, path) && unlink(path) != 0 && errno != ENOENT)
+        log_error("cannot remove a journal entry", LOG_S("path", path),
+                  LOG_S("error", strerror(errno)));
+}
+
+void journal_update(struct journal *journal, const struct runner *runner)
+{
+    char path[PATH_MAX];
+    const struct engine *engine = roster_engine(runner->roster);
+    cleanup_json json_t *entry = json_pack(
+        "{s:s, s:s, s:i, s:s, s:b, s:s, s:I, s:I}", "container", runner->spec.name, "name",
+        runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name, "kept",
+        runner->kept, "owner", runner->owner, "operations", (json_int_t)runner->operations, "pid",
+        (json_int_t)engine->ops->init_pid(runner->handle));
+    cleanup_free char *text = json_dumps(entry, JSON_COMPACT);
+    struct err err;
+    if (!text || !entry_path(journal, runner->spec.name, path))
+        return;
+    if (fd_replace_file(path, text, strlen(text), 0600, false, &err) != 0)
+        log_error("cannot write a journal entry", LOG_S("runner", runner->name), LOG_ERR(&err));
+}
+
+static void on_change(struct runner *runner, enum runner_state from, void *data)
+{
+    struct journal *journal = data;
+    (void)from;
+    if (runner->state == RUNNER_AVAILABLE)
+        journal_update(journal, runner);
+    else if (runner->state != RUNNER_COOKING && !(runner->state == RUNNER_IN_USE && runner->kept))
+        forget(journal, runner->spec.name);
+}
+
+struct journal *journal_create(const char *run_dir, struct roster *roster, struct err *err)
+{
+    struct journal *journal = mem_new(struct journal);
+    journal->roster = roster;
+    if (!str_format(journal->folder, sizeof(journal->folder), "%s/runners", run_dir))
+        err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
+    else if (fd_mkdirs(journal->folder, 0700, err) == 0) {
+        roster_observe(roster, on_change, journal);
+        return journal;
+    }
+    free(journal);
+    return NULL;
+}
+
+void journal_destroy(struct journal *journal)
+{
+    free(journal);
+}
+
+static int adopt_entry(const struct journal *journal, const char *file,
+                       const struct engine_spec *like, struct err *err)
+{
+    char path[PATH_MAX], text[ENTRY_MAX];
+    if (!entry_path(journal, file, path))
+        return err_set(err, ERR_INTERNAL, "path too long");
+    ssize_t len = fd_read_file(AT_FDCWD, path, text, sizeof(text));
+    if (len < 0)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
+    cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
+    const char *container = NULL, *name = NULL, *template_name = NULL, *owner = "";
+    int64_t slot = 0, operations = 0, pid = 0;
+    bool kept = false;
+    if (!entry || json_get_string(entry, "container", true, &container, NULL, err) != 0 ||
+        json_get_string(entry, "name", true, &name, NULL, err) != 0 ||
+        json_get_string(entry, "template", true, &template_name, NULL, err) != 0 ||
+        json_get_string(entry, "owner", true, &owner, NULL, err) != 0 ||
+        json_get_bool(entry, "kept", true, &kept, err) != 0 ||
+        json_get_int(entry, "slot", true, 0, UINT16_MAX, &slot, err) != 0 ||
+        json_get_int(entry, "operations", true, 0, UINT32_MAX, &operations, err) != 0 ||
+        json_get_int(entry, "pid", true, 1, INT32_MAX, &pid, err) != 0)
+        return -1;
+    if (strcmp(container, file) != 0 || !id_name_valid(container) || !id_name_valid(name) ||
+        !id_name_valid(template_name) || strlen(owner) > RUNNER_OWNER_MAX)
+        return err_set(err, ERR_INTERNAL, "an entry that we did not write");
+    struct engine_spec spec = *like;
+    strcpy(spec.name, container);
+    spec.slot = (unsigned)slot;
+    struct runner *runner = roster_adopt(journal->roster, &spec, name, template_name, owner, kept,
+                                         (uint32_t)operations, (pid_t)pid, err);
+    return runner ? 0 : -1;
+}
+
+unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec)
+{
+    DIR *folder = opendir(journal->folder);
+    if (!folder)
+        return 0;
+    unsigned adopted = 0;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        struct err err;
+        if (entry->d_name[0] == '.')
+            continue;
+        if (adopt_entry(journal, entry->d_name, spec, &err) == 0) {
+            adopted++;
+            continue;
+        }
+        log_warn("not adopted", LOG_S("runner", entry->d_name), LOG_ERR(&err));
+        forget(journal, entry->d_name);
+    }
+    closedir(folder);
+    return adopted;
+}

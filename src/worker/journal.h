@@ -1,0 +1,26 @@
+/* The journal: what a worker must know about a container that an earlier worker made. One small
+ * file per runner in RUN_DIR/runners, on a tmpfs: like the containers it does not outlive a boot,
+ * so nothing is synced. Only what may be adopted has an entry: warm runners that never ran
+ * anything, and kept ones. A throw-away runner loses its entry before its program starts, so that
+ * no later worker can hand it out again.
+ */
+#ifndef WORKER_JOURNAL_H
+#define WORKER_JOURNAL_H
+
+#include "runner.h"
+
+struct journal;
+
+/* Opens (or makes) run_dir/runners and follows the roster from now on. */
+struct journal *journal_create(const char *run_dir, struct roster *roster, struct err *err);
+void journal_destroy(struct journal *journal);
+
+/* Write a runner's entry anew: call after runner_keep. */
+void journal_update(struct journal *journal, const struct runner *runner);
+
+/* Hands every entry to roster_adopt and removes those that make no sense. Returns how many were
+ * adopted.
+ */
+unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec);
+
+#endif

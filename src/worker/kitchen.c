@@ -1,0 +1,379 @@
+#include "kitchen.h"
+
+#include "engine_lxc.h"
+#include "engine_lxc_start.h"
+#include "hostinfo.h"
+#include "journal.h"
+#include "oven.h"
+#include "run.h"
+#include "server.h"
+#include "watch.h"
+
+#include "../common/fd.h"
+#include "../common/log.h"
+#include "../common/mem.h"
+#include "../common/str.h"
+#include "../common/template.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#define MEMORY_SAMPLE_MS 1000
+#define SLOTS_MAX 10000 /* bound of oven.max_runners: an earlier worker may have had more */
+
+struct kitchen {
+    struct kitchen_config config;
+    struct services services;
+    struct cgroup *cgroup;
+    struct idmap *idmap;
+    struct server *server;
+    char rootfs[PATH_MAX], agent_folder[START_PATH_MAX];
+    pid_t starter;
+    int lock;
+    unsigned memory_used_percent;
+    bool closing, leave_kept;
+    mono_us close_deadline;
+    uv_timer_t oven_timer, memory_timer, close_timer;
+};
+
+/* ---- the oven's clock ---- */
+
+static void on_oven_timer(uv_timer_t *timer);
+
+static void arm_oven(void *data)
+{
+    struct kitchen *kitchen = data;
+    mono_us next = oven_next_step(kitchen->services.oven);
+    if (next == 0)
+        return;
+    mono_us left = next - clock_now(kitchen->services.clock);
+    uint64_t delay_ms = left > 0 ? (uint64_t)(left + US_PER_MS - 1) / US_PER_MS : 0;
+    uv_update_time(kitchen->config.loop);
+    uv_timer_start(&kitchen->oven_timer, on_oven_timer, delay_ms, 0);
+}
+
+static void step_oven(struct kitchen *kitchen)
+{
+    uv_timer_stop(&kitchen->oven_timer);
+    oven_step(kitchen->services.oven, kitchen->memory_used_percent);
+    arm_oven(kitchen);
+}
+
+static void on_oven_timer(uv_timer_t *timer)
+{
+    step_oven(timer->data);
+}
+
+static void on_memory_timer(uv_timer_t *timer)
+{
+    struct kitchen *kitchen = timer->data;
+    struct host_memory memory;
+    hostinfo_memory(&memory);
+    kitchen->memory_used_percent = hostinfo_memory_used_percent(&memory);
+    step_oven(kitchen);
+}
+
+/* ---- runners ---- */
+
+static void on_change(struct runner *runner, enum runner_state from, void *data)
+{
+    struct engine *engine = roster_engine(runner->roster);
+    const struct err *death = roster_death(runner->roster);
+    struct err err;
+    (void)data;
+    log_debug("runner", LOG_S("runner", runner->name),
+              LOG_S("state", runner_state_name(runner->state)));
+    if (runner->state == RUNNER_AVAILABLE) {
+        if (engine->ops->stats(engine, runner->handle, &runner->baseline, &err) != 0)
+            log_warn("no figures of a fresh runner", LOG_S("runner", runner->name), LOG_ERR(&err));
+        runner->memory_bytes = runner->baseline.memory_bytes;
+    }
+    if (runner->state == RUNNER_GONE && death)
+        log_warn(from == RUNNER_COOKING ? "a runner could not be started" : "a runner died",
+                 LOG_S("runner", runner->name), LOG_S("was", runner_state_name(from)),
+                 LOG_ERR(death));
+}
+
+static void kill_zombie(const char *name, void *data)
+{
+    const struct kitchen *kitchen = data;
+    log_info("removing what nobody owns", LOG_S("runner", name));
+    cgroup_kill(kitchen->cgroup, name);
+}
+
+static void remove_zombie(const char *name, void *data)
+{
+    const struct kitchen *kitchen = data;
+    struct err err;
+    if (cgroup_remove(kitchen->cgroup, name, &err) != 0)
+        log_error("cannot remove what nobody owns", LOG_S("runner", name), LOG_ERR(&err));
+}
+
+/* Containers of an earlier worker: warm and kept ones are adopted, the others belonged to runs
+ * that died with it. Killed all first, so that they die side by side.
+ */
+static void take_over(struct kitchen *kitchen, const struct engine_spec *spec)
+{
+    struct engine *engine = roster_engine(kitchen->services.roster);
+    unsigned adopted = journal_adopt(kitchen->services.journal, spec);
+    if (adopted > 0)
+        log_info("adopting runners of an earlier worker", LOG_D("count", adopted));
+    engine->ops->zombies(engine, kill_zombie, kitchen);
+    engine->ops->zombies(engine, remove_zombie, kitchen);
+}
+
+/* ---- opening ---- */
+
+static void on_starter_died(void *data)
+{
+    struct kitchen *kitchen = data;
+    if (kitchen->closing)
+        return;
+    log_error("the starter died; no container can be made any more");
+    kitchen->config.broken(kitchen->config.data);
+}
+
+static int check_template(void *data, struct err *err)
+{
+    const struct kitchen *kitchen = data;
+    const struct config *config = kitchen->config.config;
+    return template_check(config->paths_state_dir, config->oven_template, err);
+}
+
+static int take_lock(struct kitchen *kitchen, struct err *err)
+{
+    char path[PATH_MAX];
+    str_format(path, sizeof(path), "%s/worker.lock", kitchen->config.config->paths_run_dir);
+    kitchen->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (kitchen->lock < 0)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
+    if (flock(kitchen->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_set(err, ERR_INTERNAL, "another worker runs with %s",
+                       kitchen->config.config->paths_run_dir);
+    return 0;
+}
+
+/* What must be there before anything is large, threaded or has a loop. */
+static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err *err)
+{
+    const struct config *config = kitchen->config.config;
+    if (fd_mkdirs(config->paths_run_dir, 0755, err) != 0 ||
+        fd_mkdirs(config->paths_state_dir, 0755, err) != 0 || take_lock(kitchen, err) != 0)
+        return -1;
+    if (!str_format(kitchen->agent_folder, sizeof(kitchen->agent_folder),
+                    "%s/" ENGINE_LXC_AGENT_FOLDER, config->paths_run_dir) ||
+        !template_path(kitchen->rootfs, sizeof(kitchen->rootfs), config->paths_state_dir,
+                       config->oven_template, "rootfs"))
+        return err_set(err, ERR_INTERNAL, "paths.state_dir or paths.run_dir is too long");
+    kitchen->cgroup = cgroup_create(config->worker_prefix, err);
+    if (!kitchen->cgroup)
+        return -1;
+    kitchen->idmap =
+        idmap_create((uint32_t)config->worker_id_base, (uint32_t)config->worker_id_count);
+    const struct start_config start = {
+        .cgroup = kitchen->cgroup,
+        .idmap = kitchen->idmap,
+        .prefix = config->worker_prefix,
+        .run_dir = config->paths_run_dir,
+        .agent = kitchen->config.agent,
+        .agent_folder = kitchen->agent_folder,
+    };
+    *starter_socket = starter_spawn(&start, &kitchen->starter, err);
+    return *starter_socket < 0 ? -1 : 0;
+}
+
+static struct engine_spec runner_spec(const struct kitchen *kitchen)
+{
+    const struct config *config = kitchen->config.config;
+    return (struct engine_spec){
+        .rootfs = kitchen->rootfs,
+        .limits = {.memory_bytes = config->run_memory,
+                   .processes = config->run_processes,
+                   .cpu_percent = config->run_cpus},
+        .disk_bytes = config->run_disk,
+        .disk_inodes = config->run_inodes,
+    };
+}
+
+static void open_oven(struct kitchen *kitchen, const struct engine_spec *spec)
+{
+    const struct config *config = kitchen->config.config;
+    struct oven_config oven = {
+        .spec = *spec,
+        .min_available = (unsigned)config->oven_min_available,
+        .max_runners = (unsigned)config->oven_max_runners,
+        .cook_parallel = (unsigned)config->oven_cook_parallel,
+        .queue_length = (unsigned)config->oven_queue_length,
+        .mem_target_percent = (unsigned)config->oven_mem_target,
+        .mem_ceiling_percent = (unsigned)config->oven_mem_ceiling,
+        .cook_timeout_us = config->oven_cook_timeout * US_PER_MS,
+        .backoff_max_us = config->oven_backoff_max * US_PER_MS,
+    };
+    str_format(oven.template_name, sizeof(oven.template_name), "%s", config->oven_template);
+    kitchen->services.oven = oven_create(kitchen->services.roster, &oven, kitchen->services.clock);
+    oven_on_wake(kitchen->services.oven, arm_oven, kitchen);
+}
+
+static json_t *describe_worker(const struct kitchen *kitchen)
+{
+    struct utsname host;
+    uname(&host);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "name", kitchen->config.config->worker_name,
+                     "version", CODELAND_VERSION, "startedAt", (json_int_t)clock_wall_ms(),
+                     "kernel", host.release, "cgroup", cgroup_version(kitchen->cgroup), "user",
+                     "root");
+}
+
+static int open_services(struct kitchen *kitchen, int starter_socket, struct err *err)
+{
+    const struct config *config = kitchen->config.config;
+    struct services *services = &kitchen->services;
+    const struct engine_lxc_config engine = {
+        .loop = kitchen->config.loop,
+        .cgroup = kitchen->cgroup,
+        .idmap = kitchen->idmap,
+        .starter_socket = starter_socket,
+        .run_dir = config->paths_run_dir,
+        .max_slots = SLOTS_MAX,
+        .starter_died = on_starter_died,
+        .check = check_template,
+        .data = kitchen,
+    };
+    struct engine *made = engine_lxc_create(&engine, err);
+    if (!made)
+        return -1;
+    services->loop = kitchen->config.loop;
+    services->config = config;
+    services->clock = &clock_system;
+    services->roster = roster_create(made, services->clock, (unsigned)config->oven_max_runners);
+    roster_observe(services->roster, on_change, kitchen);
+    services->journal = journal_create(config->paths_run_dir, services->roster, err);
+    if (!services->journal)
+        return -1;
+    const struct engine_spec spec = runner_spec(kitchen);
+    open_oven(kitchen, &spec);
+    services->watch = watch_create(services, describe_worker(kitchen));
+    run_follow(services);
+    take_over(kitchen, &spec);
+    kitchen->server = server_create(services, config->paths_run_dir, config->http_group, err);
+    return kitchen->server ? 0 : -1;
+}
+
+struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *err)
+{
+    struct kitchen *kitchen = mem_new(struct kitchen);
+    int starter_socket = -1;
+    kitchen->config = *config;
+    kitchen->lock = -1;
+    /* A failure ends the program, whose memory and loop go with it; the starter sees that. */
+    if (open_ground(kitchen, &starter_socket, err) != 0)
+        return NULL;
+    uv_timer_init(config->loop, &kitchen->oven_timer);
+    uv_timer_init(config->loop, &kitchen->memory_timer);
+    uv_timer_init(config->loop, &kitchen->close_timer);
+    kitchen->oven_timer.data = kitchen;
+    kitchen->memory_timer.data = kitchen;
+    kitchen->close_timer.data = kitchen;
+    if (open_services(kitchen, starter_socket, err) != 0)
+        return NULL;
+    uv_timer_start(&kitchen->memory_timer, on_memory_timer, 0, MEMORY_SAMPLE_MS);
+    return kitchen;
+}
+
+/* ---- closing ---- */
+
+static bool may_stay(const struct kitchen *kitchen, const struct runner *runner)
+{
+    return kitchen->leave_kept && runner->kept && runner->state == RUNNER_IN_USE;
+}
+
+static void destroy_unless_kept(struct runner *runner, void *data)
+{
+    if (!may_stay(data, runner))
+        runner_destroy(runner);
+}
+
+struct count {
+    const struct kitchen *kitchen;
+    unsigned left;
+};
+
+static void count_left(struct runner *runner, void *data)
+{
+    struct count *count = data;
+    count->left += !may_stay(count->kitchen, runner);
+}
+
+static void on_close_timer(uv_timer_t *timer)
+{
+    struct kitchen *kitchen = timer->data;
+    struct count count = {.kitchen = kitchen};
+    roster_each(kitchen->services.roster, count_left, &count);
+    bool late = clock_now(kitchen->services.clock) > kitchen->close_deadline;
+    if (count.left > 0 && !late)
+        return;
+    if (count.left > 0)
+        log_error("runners are left that would not end", LOG_D("count", count.left));
+    uv_timer_stop(timer);
+    kitchen->config.closed(kitchen->config.data);
+}
+
+void kitchen_close(struct kitchen *kitchen, bool leave_kept)
+{
+    if (kitchen->closing)
+        return;
+    kitchen->closing = true;
+    kitchen->leave_kept = leave_kept;
+    kitchen->close_deadline = clock_now(kitchen->services.clock) + KITCHEN_CLOSE_MS * US_PER_MS;
+    server_stop(kitchen->server);
+    oven_stop(kitchen->services.oven);
+    roster_each(kitchen->services.roster, destroy_unless_kept, kitchen);
+    uv_timer_start(&kitchen->close_timer, on_close_timer, 0, 5);
+}
+
+/* The starter ends when its socket does; waiting for it leaves no orphan behind. */
+static void end_starter(const struct kitchen *kitchen)
+{
+    waitpid(kitchen->starter, NULL, 0);
+}
+
+static void remove_folders(const struct kitchen *kitchen)
+{
+    static const char *const names[] = {"agent", "lxc", "root", "runners", "worker.lock"};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct err err;
+        str_format(path, sizeof(path), "%s/%s", kitchen->config.config->paths_run_dir, names[i]);
+        if (fd_remove_tree(path, &err) != 0)
+            log_warn("cannot tidy up", LOG_ERR(&err));
+    }
+    rmdir(kitchen->config.config->paths_run_dir); /* stays if somebody else uses it too */
+}
+
+void kitchen_destroy(struct kitchen *kitchen)
+{
+    bool all_gone = roster_total(kitchen->services.roster) == 0;
+    watch_destroy(kitchen->services.watch);
+    oven_destroy(kitchen->services.oven);
+    journal_destroy(kitchen->services.journal);
+    roster_destroy(kitchen->services.roster);
+    uv_close((uv_handle_t *)&kitchen->oven_timer, NULL);
+    uv_close((uv_handle_t *)&kitchen->memory_timer, NULL);
+    uv_close((uv_handle_t *)&kitchen->close_timer, NULL);
+    uv_run(kitchen->config.loop, UV_RUN_DEFAULT);
+    end_starter(kitchen);
+    if (all_gone) {
+        cgroup_remove_prefix(kitchen->cgroup);
+        remove_folders(kitchen);
+    }
+    fd_close(&kitchen->lock);
+    cgroup_destroy(kitchen->cgroup);
+    idmap_destroy(kitchen->idmap);
+    free(kitchen);
+}

@@ -1,0 +1,145 @@
+/* codeland-worker: the privileged daemon that owns this host's containers. */
+#include "kitchen.h"
+
+#include "../common/locate.h"
+#include "../common/log.h"
+#include "../common/options.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* SIGINT ends everything it owns; SIGTERM leaves kept runners for the next worker. */
+struct program {
+    struct kitchen *kitchen;
+    uv_signal_t interrupted, terminated;
+    bool broken;
+};
+
+static const char usage[] =
+    "codeland-worker: makes and runs this host's containers\n"
+    "\n"
+    "  --config FILE             settings (default " CONFIG_DEFAULT_PATH ", if it is there)\n"
+    "  --set section.key=value   one setting, over the file\n"
+    "  --check-config            say whether the settings are right, and end\n"
+    "  --help, --version\n"
+    "\n"
+    "SIGINT stops it and destroys all its runners; SIGTERM leaves those with a name.\n";
+
+static void on_broken(void *data)
+{
+    struct program *program = data;
+    program->broken = true;
+    uv_stop(program->interrupted.loop);
+}
+
+static void on_closed(void *data)
+{
+    struct program *program = data;
+    uv_stop(program->interrupted.loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct program *program = handle->data;
+    log_info("stopping", LOG_S("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    kitchen_close(program->kitchen, number == SIGTERM);
+}
+
+static int run(const struct config *config, const char *agent)
+{
+    uv_loop_t loop;
+    struct err err;
+    struct program program = {0};
+    uv_loop_init(&loop);
+    uv_signal_init(&loop, &program.interrupted);
+    uv_signal_init(&loop, &program.terminated);
+    program.interrupted.data = &program;
+    program.terminated.data = &program;
+    const struct kitchen_config kitchen = {
+        .config = config,
+        .agent = agent,
+        .loop = &loop,
+        .broken = on_broken,
+        .closed = on_closed,
+        .data = &program,
+    };
+    program.kitchen = kitchen_open(&kitchen, &err);
+    if (!program.kitchen) {
+        log_error("cannot start", LOG_ERR(&err));
+        return 1;
+    }
+    uv_signal_start(&program.interrupted, on_signal, SIGINT);
+    uv_signal_start(&program.terminated, on_signal, SIGTERM);
+    log_info("started", LOG_S("version", CODELAND_VERSION), LOG_S("name", config->worker_name));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    if (program.broken)
+        return 1; /* the next worker adopts what is here */
+    uv_close((uv_handle_t *)&program.interrupted, NULL);
+    uv_close((uv_handle_t *)&program.terminated, NULL);
+    kitchen_destroy(program.kitchen);
+    uv_loop_close(&loop);
+    log_info("stopped");
+    return 0;
+}
+
+/* Takes a flag that only this program knows out of the words; returns whether it was there. */
+static bool take_flag(int *argc, char **argv, const char *flag)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], flag) != 0)
+            continue;
+        memmove(argv + i, argv + i + 1, sizeof(*argv) * (size_t)(*argc - i));
+        (*argc)--;
+        return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err;
+    struct options options;
+    char self[PATH_MAX], agent[PATH_MAX];
+    if (take_flag(&argc, argv, "--version")) {
+        puts("codeland-worker " CODELAND_VERSION);
+        return 0;
+    }
+    bool check_only = take_flag(&argc, argv, "--check-config");
+    if (options_parse(&options, argc, argv, &err) != 0) {
+        fprintf(stderr, "codeland-worker: %s\n", err.msg);
+        return 2;
+    }
+    if (options.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (options.rest_len > 0) {
+        fprintf(stderr, "codeland-worker: \"%s\" is not an option\n", options.rest[0]);
+        return 2;
+    }
+    if (check_only) {
+        puts("the configuration is right");
+        return 0;
+    }
+    if (geteuid() != 0) {
+        fputs("codeland-worker: must be started by root: it makes containers\n", stderr);
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    log_init("worker", config_log_level(&options.config));
+    if (options.config.paths_agent[0])
+        snprintf(agent, sizeof(agent), "%s", options.config.paths_agent);
+    else if (locate_self(self, &err) != 0 ||
+             locate_file(agent, self, "src/agent", "libexec/codeland", "crunner", &err) != 0) {
+        log_error("cannot start", LOG_ERR(&err));
+        return 1;
+    }
+    if (access(agent, X_OK) != 0) {
+        log_error("cannot start: the agent cannot be executed", LOG_S("paths.agent", agent));
+        return 1;
+    }
+    return run(&options.config, agent);
+}

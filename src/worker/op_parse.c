@@ -1,0 +1,180 @@
+#include "op_parse.h"
+
+#include "../common/json.h"
+#include "../common/mem.h"
+#include "../common/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int copy_strings(const json_t *array, const char *key, const char **to, size_t most,
+                        uint32_t *count, struct err *err)
+{
+    size_t len = json_array_size(array);
+    if (len > most)
+        return err_set(err, ERR_BAD_REQUEST, "%s: %zu entries, at most %zu", key, len, most);
+    for (size_t i = 0; i < len; i++) {
+        json_t *item = json_array_get(array, i);
+        if (!json_is_string(item) || strlen(json_string_value(item)) != json_string_length(item))
+            return err_set(err, ERR_BAD_REQUEST, "%s[%zu]: must be a string without NUL", key, i);
+        to[i] = json_string_value(item);
+    }
+    to[len] = NULL;
+    *count = (uint32_t)len;
+    return 0;
+}
+
+static int parse_file(const json_t *item, struct op_file *file, struct err *err)
+{
+    static const char *const keys[] = {"name", "mode", "bytes", "unlinkAfter", NULL};
+    int64_t mode = 0644;
+    if (!json_is_object(item))
+        return err_set(err, ERR_BAD_REQUEST, "files: must hold objects");
+    if (json_only_keys(item, keys, err) != 0 ||
+        json_get_string(item, "name", true, &file->name, NULL, err) != 0 ||
+        json_get_int(item, "mode", false, 0, 0777, &mode, err) != 0 ||
+        json_get_int(item, "bytes", true, 0, OP_FILE_BYTES_MAX, &file->bytes, err) != 0 ||
+        json_get_bool(item, "unlinkAfter", false, &file->unlink_after, err) != 0)
+        return -1;
+    file->mode = (uint32_t)mode;
+    return 0;
+}
+
+static int parse_files(const json_t *array, struct op_run *run, struct err *err)
+{
+    if (json_array_size(array) > OP_FILES_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "files: at most %d", OP_FILES_MAX);
+    for (size_t i = 0; i < json_array_size(array); i++)
+        if (parse_file(json_array_get(array, i), &run->files[i], err) != 0)
+            return -1;
+    run->files_len = json_array_size(array);
+    return 0;
+}
+
+static int parse_keep(const json_t *keep, struct op_run *run, struct err *err)
+{
+    static const char *const keys[] = {"name", "owner", NULL};
+    if (json_only_keys(keep, keys, err) != 0 ||
+        json_get_string(keep, "name", false, &run->keep_name, NULL, err) != 0 ||
+        json_get_string(keep, "owner", true, &run->keep_owner, NULL, err) != 0)
+        return -1;
+    if (run->keep_name && !id_name_valid(run->keep_name))
+        return err_set(err, ERR_BAD_REQUEST, "name: must match [a-z][a-z0-9-]{0,40}");
+    run->keep = true;
+    return 0;
+}
+
+/* Environment entries as "NAME=value", kept alive by an array inside the request's own JSON. */
+static int parse_env(json_t *env, struct op_run *run, struct err *err)
+{
+    json_t *lines = json_array();
+    json_object_set_new(run->json, "\x01lines", lines);
+    const char *name;
+    json_t *value;
+    json_object_foreach(env, name, value)
+    {
+        if (!json_is_string(value) || !name[0] || strchr(name, '='))
+            return err_set(err, ERR_BAD_REQUEST, "env: names without '=' and string values");
+        if (json_array_append_new(lines, json_sprintf("%s=%s", name, json_string_value(value))) !=
+            0)
+            return err_set(err, ERR_BAD_REQUEST, "env.%.60s: is not valid UTF-8", name);
+    }
+    return copy_strings(lines, "env", run->exec.env, AGENT_ENV_MAX, &run->exec.envc, err);
+}
+
+static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
+{
+    static const char *const run_keys[] = {"id",          "template", "argv",   "env",
+                                           "cwd",         "files",    "timeMs", "memoryBytes",
+                                           "outputBytes", "queueMs",  "keep",   NULL};
+    static const char *const exec_keys[] = {"id",    "runner", "argv",        "env", "cwd",
+                                            "files", "timeMs", "outputBytes", NULL};
+    const json_t *json = run->json;
+    json_t *argv = NULL, *env = NULL, *files = NULL, *keep = NULL;
+    const char *id = "", *cwd = "";
+    if (json_only_keys(json, exec_on_named ? exec_keys : run_keys, err) != 0 ||
+        json_get_string(json, "id", true, &id, NULL, err) != 0 ||
+        json_get_array(json, "argv", exec_on_named, &argv, err) != 0 ||
+        json_get_object(json, "env", false, &env, err) != 0 ||
+        json_get_string(json, "cwd", false, &cwd, NULL, err) != 0 ||
+        json_get_array(json, "files", false, &files, err) != 0 ||
+        json_get_object(json, "keep", false, &keep, err) != 0 ||
+        json_get_string(json, "runner", exec_on_named, &run->runner, NULL, err) != 0 ||
+        json_get_string(json, "template", false, &run->template_name, NULL, err) != 0 ||
+        json_get_int(json, "timeMs", argv != NULL, 1, INT32_MAX, &run->time_ms, err) != 0 ||
+        json_get_int(json, "memoryBytes", false, 1, INT64_MAX, &run->memory_bytes, err) != 0 ||
+        json_get_int(json, "outputBytes", argv != NULL, 0, INT64_MAX, &run->output_bytes, err) !=
+            0 ||
+        json_get_int(json, "queueMs", false, 0, INT32_MAX, &run->queue_ms, err) != 0)
+        return -1;
+    if (strlen(id) > OP_ID_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "id: at most %d characters", OP_ID_MAX);
+    run->id = id;
+    run->exec.cwd = cwd;
+    if (argv &&
+        copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)
+        return -1;
+    if ((files && parse_files(files, run, err) != 0) || (keep && parse_keep(keep, run, err) != 0) ||
+        (env && parse_env(env, run, err) != 0))
+        return -1;
+    if (run->exec.argc == 0 && (!run->keep || run->files_len > 0))
+        return err_set(err, ERR_BAD_REQUEST, "argv: is missing");
+    return 0;
+}
+
+int op_run_parse(const char *text, size_t len, bool exec_on_named, struct op_run *run,
+                 struct err *err)
+{
+    *run = (struct op_run){.template_name = ""};
+    run->json = json_parse_object(text, len, false, err);
+    if (!run->json)
+        return -1;
+    if (parse_run(run, exec_on_named, err) == 0)
+        return 0;
+    op_run_finish(run);
+    return -1;
+}
+
+void op_run_finish(struct op_run *run)
+{
+    json_decref(run->json);
+    run->json = NULL;
+}
+
+int op_destroy_parse(const char *text, size_t len, char name[NAME_MAX_LEN + 1], struct err *err)
+{
+    static const char *const keys[] = {"runner", NULL};
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    const char *runner = NULL;
+    if (!json || json_only_keys(json, keys, err) != 0 ||
+        json_get_string(json, "runner", true, &runner, NULL, err) != 0)
+        return -1;
+    if (!id_name_valid(runner))
+        return err_set(err, ERR_RUNNER_NOT_FOUND, "no runner has such a name");
+    strcpy(name, runner);
+    return 0;
+}
+
+int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err)
+{
+    static const char *const keys[] = {"remove", NULL};
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    *remove = false;
+    return json && json_only_keys(json, keys, err) == 0
+               ? json_get_bool(json, "remove", false, remove, err)
+               : -1;
+}
+
+int op_hello_parse(const char *text, size_t len, struct err *err)
+{
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    int64_t protocol = 0;
+    const char *program = "";
+    if (!json || json_get_int(json, "protocol", true, 0, INT32_MAX, &protocol, err) != 0 ||
+        json_get_string(json, "program", true, &program, NULL, err) != 0)
+        return -1;
+    if (protocol != PROTOCOL_VERSION)
+        return err_set(err, ERR_BAD_GATEWAY, "%.60s speaks protocol %d, this worker %d", program,
+                       (int)protocol, PROTOCOL_VERSION);
+    return 0;
+}

@@ -1,0 +1,52 @@
+/* The operations that a manager asks for, parsed and checked: docs/protocol.md. */
+#ifndef WORKER_OP_PARSE_H
+#define WORKER_OP_PARSE_H
+
+#include "../common/agent_wire.h"
+#include "../common/err.h"
+#include "../common/ids.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define OP_FILES_MAX 64
+#define OP_FILE_BYTES_MAX (256 * 1024 * 1024LL)
+#define OP_ID_MAX 32
+
+struct op_file {
+    const char *name;
+    uint32_t mode;
+    int64_t bytes;
+    bool unlink_after;
+};
+
+/* RUN and EXEC. Strings point into json, which the request owns; op_run_finish drops it. */
+struct op_run {
+    json_t *json;
+    const char *id;
+    const char *runner;        /* EXEC: on which; NULL for RUN */
+    const char *template_name; /* RUN: "" for the oven's own */
+    bool keep;
+    const char *keep_name; /* NULL: the runner's own */
+    const char *keep_owner;
+    struct agent_exec exec; /* argc 0: nothing is run */
+    struct op_file files[OP_FILES_MAX];
+    size_t files_len;
+    int64_t time_ms, output_bytes, queue_ms;
+    int64_t memory_bytes; /* 0: the default */
+};
+
+/* Parse a payload of RUN (or EXEC when exec_on_named). On failure nothing is held. */
+int op_run_parse(const char *text, size_t len, bool exec_on_named, struct op_run *run,
+                 struct err *err);
+void op_run_finish(struct op_run *run);
+
+/* The name of a DESTROY; copied to name. */
+int op_destroy_parse(const char *text, size_t len, char name[NAME_MAX_LEN + 1], struct err *err);
+
+int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err);
+
+/* A peer's LINK_HELLO: fails when its protocol is not ours. */
+int op_hello_parse(const char *text, size_t len, struct err *err);
+
+#endif

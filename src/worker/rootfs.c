@@ -1,0 +1,71 @@
+#include "rootfs.h"
+
+#include "../common/fd.h"
+#include "../common/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define PATH_ROOM 512
+
+/* open_tree(2), mount_setattr(2), move_mount(2): a detached copy of the template gets the map. */
+static int attach_idmapped(const struct rootfs_spec *spec, const char *target)
+{
+    cleanup_close int tree =
+        open_tree(AT_FDCWD, spec->template_path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return -1;
+    struct mount_attr attr = {
+        .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY,
+        .userns_fd = (uint64_t)spec->userns,
+    };
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0)
+        return -1;
+    return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* mkdir of base/name, owned by the runner's root where it is what the runner sees. */
+static int make_folder(char path[PATH_ROOM], const char *base, const char *name, uint32_t owner)
+{
+    if (!str_format(path, PATH_ROOM, "%s/%s", base, name)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (mkdir(path, 0755) != 0)
+        return -1;
+    return owner ? chown(path, owner, owner) : 0;
+}
+
+int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
+{
+    char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM], merged[PATH_ROOM];
+    char options[4 * PATH_ROOM];
+
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
+    /* 8 inodes are for the folders below, which the runner's own count should not pay for. */
+    str_format(options, sizeof(options), "mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64,
+               spec->disk_bytes, spec->disk_inodes + 8);
+    if (mount("codeland", spec->mount_point, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot mount a tmpfs at %s", spec->mount_point);
+    if (make_folder(lower, spec->mount_point, "lower", 0) != 0 ||
+        make_folder(upper, spec->mount_point, "upper", spec->first_id) != 0 ||
+        make_folder(work, spec->mount_point, "work", spec->first_id) != 0 ||
+        make_folder(merged, spec->mount_point, ROOTFS_MERGED, 0) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot make the overlay's folders");
+    if (attach_idmapped(spec, lower) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot mount %s with the runner's ids",
+                       spec->template_path);
+    if (!str_format(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper,
+                    work))
+        return err_set(err, ERR_INTERNAL, "%s: path too long", spec->mount_point);
+    if (mount("codeland", merged, "overlay", MS_NOSUID | MS_NODEV, options) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot mount the overlay of %s",
+                       spec->template_path);
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* A runner's root file system: an overlay of the template, seen through the runner's id map, and a
+ * bounded tmpfs. All of it lives in the calling process's own mount namespace, so nothing shows in
+ * the host's mount table and the kernel frees it when the last process of the namespace ends.
+ */
+#ifndef WORKER_ROOTFS_H
+#define WORKER_ROOTFS_H
+
+#include "../common/err.h"
+
+#include <stdint.h>
+
+struct rootfs_spec {
+    const char *template_path; /* read only, ids as on the template's disk (0, 1000, ...) */
+    int userns;                /* the id map */
+    uint32_t first_id;         /* host id of the runner's root */
+    int64_t disk_bytes, disk_inodes;
+    const char *mount_point; /* an existing folder; the tmpfs covers it in this namespace */
+};
+
+/* Enters a new mount namespace, private, and mounts. The overlay is then at
+ * ROOTFS_MERGED below mount_point. The process is of no other use afterwards.
+ */
+#define ROOTFS_MERGED "merged"
+int rootfs_mount(const struct rootfs_spec *spec, struct err *err);
+
+#endif

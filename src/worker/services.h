@@ -1,0 +1,25 @@
+/* What the worker's operations work with; wired in main.c, all of it outlives every connection. */
+#ifndef WORKER_SERVICES_H
+#define WORKER_SERVICES_H
+
+#include "../common/config.h"
+#include "oven.h"
+#include "runner.h"
+
+#include <uv.h>
+
+struct journal;
+struct watch;
+
+struct services {
+    uv_loop_t *loop;
+    const struct config *config;
+    const struct clock *clock;
+    struct roster *roster;
+    struct oven *oven;
+    struct journal *journal;
+    struct watch *watch;
+    struct engine_limits limits; /* of a runner that asks for none */
+};
+
+#endif

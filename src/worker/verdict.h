@@ -1,0 +1,33 @@
+/* How a run ended and what it cost, from evidence: docs/protocol.md, RESULT. */
+#ifndef WORKER_VERDICT_H
+#define WORKER_VERDICT_H
+
+#include "../common/agent_wire.h"
+#include "engine.h"
+
+struct verdict {
+    const char *status; /* static: ok exit signal timeout memory pids killed */
+    int exit;           /* -1: it did not exit by itself */
+    const char *signal; /* "SIGKILL", NULL when there was none */
+    double wall_ms, user_ms, system_ms;
+    int64_t memory_peak_bytes;
+};
+
+struct verdict_evidence {
+    bool timed_out;
+    bool killed;                   /* on request of somebody else, e.g. its runner was deleted */
+    const struct agent_exit *exit; /* NULL when the program was killed with its runner */
+    mono_us wall_us;               /* as the worker saw it */
+
+    /* The runner's cgroup at the start and the end; NULL when other operations share it. Then the
+     * agent's rusage must do.
+     */
+    const struct engine_stats *before, *after;
+};
+
+struct verdict verdict_of(const struct verdict_evidence *evidence);
+
+/* "SIGSEGV" for 11; "SIG34" for one without a name. Static storage. */
+const char *verdict_signal_name(int signal);
+
+#endif

@@ -1,0 +1,280 @@
+#include "watch.h"
+
+#include "answer.h"
+#include "hostinfo.h"
+
+#include "../common/mem.h"
+
+#include <string.h>
+
+/* How it works. Changed runners are kept by name in `changed` (a record) or `gone`, so that a
+ * runner that changes five times in 20 ms is sent once. With nobody watching nothing is kept.
+ */
+
+#define WATCHERS_MAX 64
+#define CHANGES_MAX 1000 /* records in one frame, under 1 KiB each; more go in the next */
+
+struct watcher {
+    struct watch *watch;
+    struct chan *chan;
+    bool greeted; /* has had its first snapshot */
+};
+
+struct watch {
+    const struct services *services;
+    json_t *description;
+    struct watcher *watchers[WATCHERS_MAX];
+    unsigned watchers_len;
+    json_t *changed; /* name → record */
+    json_t *gone;    /* name → true */
+    uv_timer_t delay, tick;
+    int open_handles;
+};
+
+static json_t *describe_history(const struct runner *runner)
+{
+    json_t *history = json_array();
+    for (unsigned i = 0; i < runner->history_len; i++)
+        json_array_append_new(history,
+                              json_pack("[s, I]", runner_state_name(runner->history[i].state),
+                                        (json_int_t)runner->history[i].wall_ms));
+    return history;
+}
+
+static json_t *describe_runner(const struct runner *runner)
+{
+    const struct engine *engine = roster_engine(runner->roster);
+    pid_t pid = runner->handle ? engine->ops->init_pid(runner->handle) : 0;
+    return json_pack(
+        "{s:s, s:s, s:s, s:s?, s:b, s:I, s:I, s:I, s:I, s:s?, s:I, s:o}", "name", runner->name,
+        "state", runner_state_name(runner->state), "template", runner->template_name, "owner",
+        runner->kept ? runner->owner : NULL, "kept", runner->kept, "pid", (json_int_t)pid, "memory",
+        (json_int_t)runner->memory_bytes, "since", (json_int_t)runner->since_wall_ms, "startedAt",
+        (json_int_t)runner->started_wall_ms, "lastStatus", runner->last_status, "runs",
+        (json_int_t)runner->operations, "history", describe_history(runner));
+}
+
+static json_t *describe_oven(const struct services *services)
+{
+    struct oven_figures figures;
+    oven_get_figures(services->oven, &figures);
+    const struct config *config = services->config;
+    const struct roster *roster = services->roster;
+    return json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:f}", "template",
+        config->oven_template, "status", oven_status_name(figures.status), "message",
+        figures.message, "cooking", (int)figures.cooking, "available", (int)figures.available,
+        "inUse", (int)roster_count(roster, RUNNER_IN_USE), "freeing",
+        (int)roster_count(roster, RUNNER_FREEING), "count", (int)roster_total(roster), "waiting",
+        (int)figures.waiting, "minAvailable", (json_int_t)config->oven_min_available, "memTarget",
+        (json_int_t)config->oven_mem_target, "memCeiling", (json_int_t)config->oven_mem_ceiling,
+        "maxRunners", (json_int_t)config->oven_max_runners, "cookMs",
+        (double)figures.cook_us / US_PER_MS);
+}
+
+static json_t *describe_all(const struct watch *watch)
+{
+    json_t *snapshot = json_object();
+    json_object_set(snapshot, "worker", watch->description);
+    hostinfo_describe(snapshot, watch->services->config->paths_state_dir);
+    json_object_set_new(snapshot, "oven", describe_oven(watch->services));
+    return snapshot;
+}
+
+static void send_all(struct watch *watch, enum frame_type type, json_t *take_json)
+{
+    cleanup_free char *text = json_dumps(take_json, JSON_COMPACT);
+    json_decref(take_json);
+    if (!text)
+        mem_exhausted();
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        if (watch->watchers[i]->greeted)
+            chan_send(watch->watchers[i]->chan, type, text, strlen(text));
+}
+
+static void sample_memory(struct runner *runner, void *data)
+{
+    struct engine *engine = roster_engine(runner->roster);
+    struct engine_stats stats;
+    struct err err;
+    if (runner->state != RUNNER_IN_USE || !runner->handle ||
+        engine->ops->stats(engine, runner->handle, &stats, &err) != 0)
+        return;
+    if (stats.memory_bytes != runner->memory_bytes) {
+        runner->memory_bytes = stats.memory_bytes;
+        watch_touch(data, runner);
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct watch *watch = timer->data;
+    if (watch->watchers_len == 0)
+        return;
+    roster_each(watch->services->roster, sample_memory, watch);
+    send_all(watch, FRAME_SNAPSHOT, describe_all(watch));
+}
+
+/* Moves up to CHANGES_MAX values (or keys) of an object to an array. */
+static json_t *take_some(json_t *object, bool keys)
+{
+    json_t *array = json_array();
+    void *at;
+    while (json_array_size(array) < CHANGES_MAX && (at = json_object_iter(object))) {
+        json_array_append_new(array, keys ? json_string(json_object_iter_key(at))
+                                          : json_incref(json_object_iter_value(at)));
+        json_object_del(object, json_object_iter_key(at));
+    }
+    return array;
+}
+
+void watch_flush(struct watch *watch)
+{
+    while (json_object_size(watch->changed) > 0 || json_object_size(watch->gone) > 0)
+        send_all(watch, FRAME_CHANGES,
+                 json_pack("{s:o, s:o}", "runners", take_some(watch->changed, false), "gone",
+                           take_some(watch->gone, true)));
+    uv_timer_stop(&watch->delay);
+}
+
+static void on_delay(uv_timer_t *timer)
+{
+    watch_flush(timer->data);
+}
+
+static void flush_soon(struct watch *watch)
+{
+    if (!uv_is_active((uv_handle_t *)&watch->delay))
+        uv_timer_start(&watch->delay, on_delay, WATCH_DELAY_MS, 0);
+}
+
+void watch_touch(struct watch *watch, struct runner *runner)
+{
+    if (watch->watchers_len == 0)
+        return;
+    json_object_set_new(watch->changed, runner->name, describe_runner(runner));
+    json_object_del(watch->gone, runner->name);
+    flush_soon(watch);
+}
+
+void watch_renamed(struct watch *watch, const char *earlier)
+{
+    if (watch->watchers_len == 0)
+        return;
+    json_object_del(watch->changed, earlier);
+    json_object_set_new(watch->gone, earlier, json_true());
+    flush_soon(watch);
+}
+
+static void on_change(struct runner *runner, enum runner_state from, void *data)
+{
+    (void)from;
+    if (runner->state == RUNNER_GONE)
+        watch_renamed(data, runner->name);
+    else
+        watch_touch(data, runner);
+}
+
+static void on_watcher_closed(struct chan *chan, const struct err *why, void *data)
+{
+    struct watcher *watcher = data;
+    struct watch *watch = watcher->watch;
+    (void)why;
+    for (unsigned i = 0; i < watch->watchers_len; i++) {
+        if (watch->watchers[i] != watcher)
+            continue;
+        watch->watchers[i] = watch->watchers[--watch->watchers_len];
+        break;
+    }
+    if (watch->watchers_len == 0) {
+        json_object_clear(watch->changed);
+        json_object_clear(watch->gone);
+    }
+    chan_destroy(chan, false);
+    free(watcher);
+}
+
+/* A manager that watches has nothing more to say. */
+static void on_watcher_frame(struct chan *chan, const struct frame *frame, void *data)
+{
+    (void)frame;
+    on_watcher_closed(chan, NULL, data);
+}
+
+static const struct chan_ops watcher_ops = {
+    .on_frame = on_watcher_frame,
+    .on_closed = on_watcher_closed,
+};
+
+static void add_runner(struct runner *runner, void *data)
+{
+    watch_touch(data, runner);
+}
+
+/* A snapshot that begins anew, and then every runner as if it had just changed. The others hear of
+ * them again too, which changes nothing for them.
+ */
+static void greet(struct watch *watch, struct watcher *watcher)
+{
+    json_t *snapshot = describe_all(watch);
+    json_object_set_new(snapshot, "runners", json_array());
+    watcher->greeted = true;
+    answer_send(watcher->chan, FRAME_SNAPSHOT, snapshot);
+    roster_each(watch->services->roster, add_runner, watch);
+    watch_flush(watch);
+}
+
+void watch_add(struct watch *watch, struct chan *take_chan)
+{
+    struct err err;
+    if (watch->watchers_len == WATCHERS_MAX) {
+        err_set(&err, ERR_NOT_AVAILABLE, "%d managers watch this worker already", WATCHERS_MAX);
+        answer_error(take_chan, &err, NULL, 1000);
+        return;
+    }
+    struct watcher *watcher = mem_new(struct watcher);
+    watcher->watch = watch;
+    watcher->chan = take_chan;
+    watch->watchers[watch->watchers_len++] = watcher;
+    chan_set_ops(take_chan, &watcher_ops, watcher);
+    greet(watch, watcher);
+}
+
+struct watch *watch_create(const struct services *services, json_t *take_description)
+{
+    struct watch *watch = mem_new(struct watch);
+    watch->services = services;
+    watch->description = take_description;
+    watch->changed = json_object();
+    watch->gone = json_object();
+    uv_timer_init(services->loop, &watch->delay);
+    uv_timer_init(services->loop, &watch->tick);
+    watch->delay.data = watch;
+    watch->tick.data = watch;
+    watch->open_handles = 2;
+    uv_timer_start(&watch->tick, on_tick, WATCH_SNAPSHOT_MS, WATCH_SNAPSHOT_MS);
+    roster_observe(services->roster, on_change, watch);
+    return watch;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct watch *watch = handle->data;
+    if (--watch->open_handles > 0)
+        return;
+    json_decref(watch->description);
+    json_decref(watch->changed);
+    json_decref(watch->gone);
+    free(watch);
+}
+
+void watch_destroy(struct watch *watch)
+{
+    while (watch->watchers_len > 0) {
+        struct watcher *watcher = watch->watchers[--watch->watchers_len];
+        chan_destroy(watcher->chan, false);
+        free(watcher);
+    }
+    uv_close((uv_handle_t *)&watch->delay, on_handle_closed);
+    uv_close((uv_handle_t *)&watch->tick, on_handle_closed);
+}
