@@ -25,7 +25,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define FAILURES_MANY 3 /* in a row: then it is not chance, and waiting is in vain */
+#define FAILURES_MANY 3 /* in a row */
 
 /* A runner that stood warm for so long was well; its death says nothing about the template. */
 #define PROVEN_US ((mono_us)5 * US_PER_SEC)
@@ -152,6 +152,14 @@ static bool may_cook(const struct oven *oven, mono_us now)
            oven->memory_percent <= oven->config.mem_ceiling_percent;
 }
 
+/* So many failures, of which at least one came after a pause, are not chance: several starts that
+ * fail at the same moment may well be.
+ */
+static bool is_broken(const struct backoff *backoff)
+{
+    return backoff->failures >= FAILURES_MANY && backoff->pauses >= 2;
+}
+
 /* Nobody who waits now will get a runner soon. */
 static bool hopeless(const struct oven *oven, mono_us now)
 {
@@ -159,8 +167,7 @@ static bool hopeless(const struct oven *oven, mono_us now)
         return false;
     if (oven->stopped)
         return true;
-    return now < pause_end(oven) &&
-           (oven->starts.failures >= FAILURES_MANY || oven->deaths.failures >= FAILURES_MANY);
+    return now < pause_end(oven) && (is_broken(&oven->starts) || is_broken(&oven->deaths));
 }
 
 static enum oven_status status(const struct oven *oven, mono_us now)
