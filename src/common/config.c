@@ -1,15 +1,21 @@
 #include "config.h"
 
+#include "fd.h"
 #include "ids.h"
 #include "mem.h"
 #include "str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#define LINE_BYTES 1000
+#define LINE_BYTES_TEXT "1000"
+#define FILE_BYTES (256 * 1024)
 
 enum type { STRING, PATH, NAME, INT, BYTES, MS, PERCENT, BOOL };
 
@@ -22,8 +28,9 @@ static const struct setting {
     size_t offset;
 } settings[] = {
 #define SETTING(section, key, type, unit, least, most, value, help)                                \
-    {#section, #key, type, #unit, least, most, value, help,                                        \
-     offsetof(struct config, section##_##key)},
+    {#section, #key,  type,                                                                        \
+     #unit,    least, most,                                                                        \
+     value,    help,  offsetof(struct config, section##_##key)},
 #include "config.def"
 #undef SETTING
 };
@@ -98,7 +105,7 @@ static int assign_text(const struct setting *setting, char *field, const char *t
     else if (setting->type == NAME)
         fits = id_name_valid(text);
     if (!fits)
-        return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%s\" is not %s", setting->section,
+        return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%.60s\" is not %s", setting->section,
                        setting->key, text, type_hint(setting->type));
     memcpy(field, text, len + 1);
     return 0;
@@ -113,14 +120,14 @@ static int assign(struct config *config, const struct setting *setting, const ch
     if (setting->type == BOOL) {
         bool yes = strcmp(text, "yes") == 0;
         if (!yes && strcmp(text, "no") != 0)
-            return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%s\" is not yes or no", setting->section,
-                           setting->key, text);
+            return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%.60s\" is not yes or no",
+                           setting->section, setting->key, text);
         *(bool *)field = yes;
         return 0;
     }
     int64_t value;
     if (!parse_number(setting->type, text, &value))
-        return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%s\" is not %s", setting->section,
+        return err_set(err, ERR_BAD_REQUEST, "%s.%s: \"%.60s\" is not %s", setting->section,
                        setting->key, text, type_hint(setting->type));
     if (value < setting->least || value > setting->most)
         return err_set(err, ERR_BAD_REQUEST,
@@ -131,8 +138,7 @@ static int assign(struct config *config, const struct setting *setting, const ch
     return 0;
 }
 
-static int assign_named(struct config *config, const char *section, const char *key,
-                        const char *value, struct err *err)
+static const struct setting *look_up(const char *section, const char *key, struct err *err)
 {
     bool section_known = false;
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
@@ -140,31 +146,42 @@ static int assign_named(struct config *config, const char *section, const char *
             continue;
         section_known = true;
         if (strcmp(settings[i].key, key) == 0)
-            return assign(config, &settings[i], value, err);
+            return &settings[i];
     }
-    if (!section_known)
-        return err_set(err, ERR_BAD_REQUEST, "unknown section [%s]", section);
-    return err_set(err, ERR_BAD_REQUEST, "unknown key \"%s\" in section [%s]", key, section);
+    if (section[0] == '\0')
+        err_set(err, ERR_BAD_REQUEST, "\"%s\" stands before any [section]", key);
+    else if (!section_known)
+        err_set(err, ERR_BAD_REQUEST, "unknown section [%s]", section);
+    else
+        err_set(err, ERR_BAD_REQUEST, "unknown key \"%s\" in section [%s]", key, section);
+    return NULL;
 }
 
-/* What a single row cannot say. */
-static int check_together(const struct config *config, struct err *err)
+int config_check(const struct config *config, struct err *err)
 {
     size_t level = 0;
     while (level < ARRAY_LEN(levels) && strcmp(levels[level], config->log_level) != 0)
         level++;
     if (level == ARRAY_LEN(levels))
-        return err_set(err, ERR_BAD_REQUEST, "log.level: \"%s\" is not debug, info, warn or error",
-                       config->log_level);
+        return err_set(err, ERR_BAD_REQUEST,
+                       "log.level: \"%.60s\" is not debug, info, warn or error", config->log_level);
     if (config->oven_min_available > config->oven_max_runners)
         return err_set(err, ERR_BAD_REQUEST,
                        "oven.min_available (%" PRId64 ") is more than oven.max_runners (%" PRId64
                        ")",
                        config->oven_min_available, config->oven_max_runners);
+    if (config->oven_mem_target > config->oven_mem_ceiling)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "oven.mem_target (%" PRId64 ") is more than oven.mem_ceiling (%" PRId64 ")",
+                       config->oven_mem_target, config->oven_mem_ceiling);
     if (config->run_time > config->run_time_max)
-        return err_set(err, ERR_BAD_REQUEST, "run.time is more than run.time_max");
+        return err_set(err, ERR_BAD_REQUEST,
+                       "run.time (%" PRId64 "ms) is more than run.time_max (%" PRId64 "ms)",
+                       config->run_time, config->run_time_max);
     if (config->run_memory > config->run_memory_max)
-        return err_set(err, ERR_BAD_REQUEST, "run.memory is more than run.memory_max");
+        return err_set(err, ERR_BAD_REQUEST,
+                       "run.memory (%" PRId64 ") is more than run.memory_max (%" PRId64 ")",
+                       config->run_memory, config->run_memory_max);
     if (config->worker_id_base + config->oven_max_runners * config->worker_id_count > UINT32_MAX)
         return err_set(err, ERR_BAD_REQUEST,
                        "worker.id_base and oven.max_runners ask for ids above %u", UINT32_MAX);
@@ -183,51 +200,100 @@ void config_defaults(struct config *config)
     }
 }
 
+/* How it works. inih splits lines into sections, keys and values, but left alone it cuts a line at
+ * 200 bytes and reads on in its middle, takes an indented line for more of the value above it, and
+ * drops what follows a "]". So it gets its lines from next_line, which refuses those.
+ */
 struct parse {
     struct config *config;
     struct err *err;
-    bool failed;
+    const char *at;                /* what is left of the text */
+    int line;                      /* the number of the last line that was handed out */
+    bool failed;                   /* err is set; at is of no more interest */
+    int seen[ARRAY_LEN(settings)]; /* the line that set it, 0: none */
 };
+
+static char *refuse_line(struct parse *parse, const char *why)
+{
+    err_set(parse->err, ERR_BAD_REQUEST, "%s", why);
+    parse->failed = true;
+    return NULL;
+}
+
+static char *next_line(char *line, int room, void *stream)
+{
+    struct parse *parse = stream;
+    if (parse->failed || *parse->at == '\0')
+        return NULL;
+    parse->line++;
+    size_t len = strcspn(parse->at, "\n");
+    size_t indent = strspn(parse->at, " \t");
+    const char *text = parse->at + (indent < len ? indent : len);
+    size_t text_len = len - (size_t)(text - parse->at);
+    if (text_len >= (size_t)room)
+        return refuse_line(parse, "the line is longer than " LINE_BYTES_TEXT " bytes");
+    memcpy(line, text, text_len);
+    line[text_len] = '\0';
+    parse->at += len + (parse->at[len] == '\n');
+    char *end = line[0] == '[' ? strchr(line, ']') : NULL;
+    if (end && !strchr(";#", end[1 + strspn(end + 1, " \t\r")])) /* a NUL is found too */
+        return refuse_line(parse, "something stands after the section's ]");
+    return line;
+}
 
 static int on_value(void *user, const char *section, const char *key, const char *value)
 {
     struct parse *parse = user;
-    if (parse->failed)
-        return 0;
-    parse->failed =
-        assign_named(parse->config, section, key, value ? value : "", parse->err) != 0;
+    const struct setting *setting = look_up(section, key, parse->err);
+    int *seen = setting ? &parse->seen[setting - settings] : NULL;
+    if (!setting)
+        parse->failed = true;
+    else if (*seen)
+        parse->failed = err_set(parse->err, ERR_BAD_REQUEST, "%s.%s was set in line %d already",
+                                section, key, *seen) != 0;
+    else
+        parse->failed = assign(parse->config, setting, value, parse->err) != 0;
+    if (seen)
+        *seen = parse->line;
     return !parse->failed;
 }
 
-static int finish_parse(const struct parse *parse, int line, const char *name)
+int config_parse(struct config *config, const char *text, const char *name, struct err *err)
 {
-    if (parse->failed)
-        return err_context(parse->err, "%s:%d", name, line);
-    if (line > 0)
-        return err_set(parse->err, ERR_BAD_REQUEST,
-                       "%s:%d: neither a [section], a key = value nor a comment", name, line);
-    if (check_together(parse->config, parse->err) != 0)
-        return err_context(parse->err, "%s", name);
+    ini_max_line = LINE_BYTES + 1; /* these are inih's, process-wide */
+    ini_initial_alloc = LINE_BYTES + 1;
+    ini_use_stack = false; /* its stack buffer does not grow with ini_max_line */
+    ini_stop_on_first_error = true;
+    struct parse parse = {.config = config, .err = err, .at = text};
+    if (str_starts_with(text, "\xEF\xBB\xBF")) /* the mark that some editors put first */
+        parse.at += 3;
+    int line = ini_parse_stream(next_line, &parse, on_value, &parse);
+    if (line < 0)
+        mem_exhausted();
+    if (line > 0 && !parse.failed)
+        err_set(err, ERR_BAD_REQUEST, "neither a [section], a key = value nor a comment");
+    if (line > 0 || parse.failed)
+        return err_context(err, "%s:%d", name, parse.line);
+    if (config_check(config, err) != 0)
+        return err_context(err, "%s", name);
     return 0;
 }
 
 int config_read(struct config *config, const char *path, bool may_be_missing, struct err *err)
 {
-    struct parse parse = {.config = config, .err = err};
-    errno = 0;
-    int line = ini_parse(path, on_value, &parse);
-    if (line < 0) {
-        if (errno == ENOENT && may_be_missing)
-            return 0;
+    cleanup_free char *text = mem_calloc(1, FILE_BYTES + 1);
+    ssize_t len = fd_read_file(AT_FDCWD, path, text, FILE_BYTES + 1);
+    if (len < 0 && errno == ENOENT && may_be_missing)
+        return 0;
+    if (len < 0)
         return err_sys(err, ERR_BAD_REQUEST, errno, "cannot read %s", path);
+    if (strlen(text) != (size_t)len) {
+        int line = 1;
+        for (const char *c = text; *c; c++)
+            line += *c == '\n';
+        return err_set(err, ERR_BAD_REQUEST, "%s:%d: there is a NUL byte in this line", path, line);
     }
-    return finish_parse(&parse, line, path);
-}
-
-int config_parse(struct config *config, const char *text, const char *name, struct err *err)
-{
-    struct parse parse = {.config = config, .err = err};
-    return finish_parse(&parse, ini_parse_string(text, on_value, &parse), name);
+    return config_parse(config, text, path, err);
 }
 
 int config_set(struct config *config, const char *assignment, struct err *err)
@@ -238,10 +304,9 @@ int config_set(struct config *config, const char *assignment, struct err *err)
     if (!dot || !equals || dot > equals ||
         !str_format(section, sizeof(section), "%.*s", (int)(dot - assignment), assignment) ||
         !str_format(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1))
-        return err_set(err, ERR_BAD_REQUEST, "\"%s\" is not section.key=value", assignment);
-    if (assign_named(config, section, key, equals + 1, err) != 0)
-        return -1;
-    return check_together(config, err);
+        return err_set(err, ERR_BAD_REQUEST, "\"%.60s\" is not section.key=value", assignment);
+    const struct setting *setting = look_up(section, key, err);
+    return setting ? assign(config, setting, equals + 1, err) : -1;
 }
 
 enum log_level config_log_level(const struct config *config)

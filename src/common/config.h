@@ -31,16 +31,24 @@ struct config {
 void config_defaults(struct config *config);
 
 /* Read the INI file at path over the defaults. A missing file is an error unless may_be_missing.
- * An unknown section or key, a bad value or one out of bounds fails with "FILE:LINE: ..." and the
- * bound; then the config must not be used.
+ * An unknown section or key, a key set twice, a bad value or one out of bounds fails with
+ * "FILE:LINE: ..." and the bound; then the config must not be used.
  */
 int config_read(struct config *config, const char *path, bool may_be_missing, struct err *err);
 
-/* As config_read for text in memory; name stands for the file in messages. */
+/* As config_read for text in memory; name stands for the file in messages. Not for two threads at
+ * once.
+ */
 int config_parse(struct config *config, const char *text, const char *name, struct err *err);
 
-/* Set one value as from a file, "section.key=value" (the programs' --set option). */
+/* Set one value as from a file, "section.key=value" (the programs' --set option). config_check must
+ * follow the last one.
+ */
 int config_set(struct config *config, const char *assignment, struct err *err);
+
+/* What no single value shows: whether they go together. config_read and config_parse have done it.
+ */
+int config_check(const struct config *config, struct err *err);
 
 /* The level that log.level names; config_read has checked it. */
 enum log_level config_log_level(const struct config *config);
