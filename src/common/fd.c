@@ -3,14 +3,16 @@
 #include "mem.h"
 #include "str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 int fd_set_nonblock(int fd, bool nonblock)
 {
@@ -63,8 +65,8 @@ int fd_send(int socket, const void *data, size_t len, const int *fds, size_t nfd
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return -1;
-    if ((size_t)sent != len) { /* a stream socket took a part: the peer is stuck */
-        errno = EAGAIN;
+    if ((size_t)sent != len) { /* not EAGAIN: a second try would send the beginning twice */
+        errno = EMSGSIZE;
         return -1;
     }
     return 0;
@@ -134,6 +136,8 @@ int fd_write_file(int dirfd, const char *path, const char *text)
     do
         written = write(fd, text, len);
     while (written < 0 && errno == EINTR);
+    if (written >= 0 && written < (ssize_t)len)
+        errno = EIO;
     return written == (ssize_t)len ? 0 : -1;
 }
 
@@ -145,8 +149,10 @@ static int fsync_parent(const char *path)
     if (!slash)
         strcpy(parent, ".");
     else if (!str_format(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path),
-                         path))
+                         path)) {
+        errno = ENAMETOOLONG;
         return -1;
+    }
     cleanup_close int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -1 : fsync(fd);
 }
@@ -156,10 +162,12 @@ int fd_replace_file(const char *path, const void *data, size_t len, mode_t mode,
 {
     char temporary[PATH_MAX];
     if (!str_format(temporary, sizeof(temporary), "%s.new.%d", path, (int)getpid()))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", path);
-    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", path);
+    /* What a crash left behind goes; whatever else stands there is not followed nor written to. */
+    unlink(temporary);
+    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
-        return err_sys(err, ERR_INTERNAL, errno, "%s", temporary);
+        return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno, "%s", temporary);
     if (fchmod(fd, mode) != 0 || fd_write_all(fd, data, len) != 0 || (durable && fsync(fd) != 0) ||
         rename(temporary, path) != 0 || (durable && fsync_parent(path) != 0)) {
         int failed = errno;
@@ -173,13 +181,16 @@ int fd_mkdirs(const char *path, mode_t mode, struct err *err)
 {
     char part[PATH_MAX];
     if (!str_format(part, sizeof(part), "%s", path))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", path);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", path);
     for (char *slash = part; slash;) {
         slash = strchr(slash + 1, '/');
         if (slash)
             *slash = '\0';
-        if (mkdir(part, mode) != 0 && errno != EEXIST)
-            return err_sys(err, ERR_INTERNAL, errno, "cannot make folder %s", part);
+        bool made = mkdir(part, mode) == 0;
+        /* The umask is for what users make. */
+        if (made ? chmod(part, mode) != 0 : errno != EEXIST)
+            return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno,
+                           "cannot make folder %s", part);
         if (slash)
             *slash = '/';
     }
@@ -191,22 +202,107 @@ int fd_mkdirs(const char *path, mode_t mode, struct err *err)
     return 0;
 }
 
+/* Removing a tree that others may be writing to. Every step names an entry of a folder that is held
+ * open, and a folder is entered with openat2, which follows no link and crosses no mount, so
+ * nothing outside can be reached, whatever is swapped meanwhile. A folder deeper than DEPTH_MAX is
+ * moved up to the root of the tree and met again there, so that neither descriptors nor paths run
+ * out.
+ */
+#define DEPTH_MAX 100
+
+struct removal {
+    int root;
+    unsigned moved;
+    int sys_errno; /* the first failure, 0: none */
+};
+
+static void remove_failed(struct removal *removal)
+{
+    if (errno != ENOENT && removal->sys_errno == 0)
+        removal->sys_errno = errno;
+}
+
+static int open_folder(int parent, const char *name)
+{
+    struct open_how how = {
+        .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
+    };
+    return (int)syscall(SYS_openat2, parent, name, &how, sizeof(how));
+}
+
+static void remove_entries(struct removal *removal, int take_folder, int depth);
+
+static bool move_to_root(struct removal *removal, int parent, const char *name)
+{
+    for (;;) {
+        char moved[32];
+        str_format(moved, sizeof(moved), ".removing-%u", removal->moved++);
+        if (renameat2(parent, name, removal->root, moved, RENAME_NOREPLACE) == 0)
+            return true;
+        if (errno != EEXIST)
+            return false;
+    }
+}
+
+static void remove_folder(struct removal *removal, int parent, const char *name, int depth)
+{
+    if (depth >= DEPTH_MAX && move_to_root(removal, parent, name))
+        return;
+    int folder = open_folder(parent, name);
+    if (folder < 0) {
+        remove_failed(removal);
+        return;
+    }
+    remove_entries(removal, folder, depth + 1);
+    if (unlinkat(parent, name, AT_REMOVEDIR) != 0)
+        remove_failed(removal);
+}
+
+static void remove_entries(struct removal *removal, int take_folder, int depth)
+{
+    DIR *entries = fdopendir(take_folder);
+    if (!entries) {
+        remove_failed(removal);
+        close(take_folder);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        if (unlinkat(take_folder, name, 0) == 0)
+            continue;
+        if (errno == EISDIR)
+            remove_folder(removal, take_folder, name, depth);
+        else
+            remove_failed(removal);
+    }
+    closedir(entries);
+}
+
 int fd_remove_tree(const char *path, struct err *err)
 {
-    char *paths[] = {(char *)path, NULL};
-    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-    if (!tree)
-        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
-    int failed = 0;
-    for (FTSENT *entry; (entry = fts_read(tree));) {
-        int rc = 0;
-        if (entry->fts_info == FTS_DP)
-            rc = rmdir(entry->fts_accpath);
-        else if (entry->fts_info != FTS_D)
-            rc = unlink(entry->fts_accpath);
-        if (rc != 0 && errno != ENOENT && !failed)
-            failed = errno;
-    }
-    fts_close(tree);
-    return failed ? err_sys(err, ERR_INTERNAL, failed, "cannot remove %s", path) : 0;
+    if (unlink(path) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot remove %s", path);
+    struct removal removal = {.moved = 0};
+    unsigned before;
+    do {
+        before = removal.moved;
+        cleanup_close int root = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int scanned = root < 0 ? -1 : fcntl(root, F_DUPFD_CLOEXEC, 0);
+        if (scanned < 0) {
+            remove_failed(&removal);
+            break;
+        }
+        removal.root = root;
+        remove_entries(&removal, scanned, 1);
+    } while (removal.moved > before && removal.sys_errno == 0);
+    if (removal.sys_errno == 0 && rmdir(path) != 0)
+        remove_failed(&removal);
+    return removal.sys_errno
+               ? err_sys(err, ERR_INTERNAL, removal.sys_errno, "cannot remove %s", path)
+               : 0;
 }

@@ -39,7 +39,8 @@ int fd_set_nonblock(int fd, bool nonblock);
 int fd_write_all(int fd, const void *data, size_t len);
 
 /* Send a message of 1..n bytes with nfds (0..FD_SEND_MAX) descriptors attached; the caller keeps
- * them. Returns 0, or -1 with errno (EAGAIN on a full non-blocking socket: nothing was sent).
+ * them. Returns 0, or -1 with errno: EAGAIN on a full non-blocking socket, nothing was sent;
+ * EMSGSIZE when a part went, after which a stream is of no more use.
  */
 #define FD_SEND_MAX 4
 int fd_send(int socket, const void *data, size_t len, const int *fds, size_t nfds);
@@ -57,15 +58,20 @@ ssize_t fd_read_file(int dirfd, const char *path, char *text, size_t room);
 /* Write text to an existing file in one write(2), as cgroup files want it; -1 with errno. */
 int fd_write_file(int dirfd, const char *path, const char *text);
 
-/* Replace a file: temporary file beside it, rename. durable adds fsync of file and folder. */
+/* Replace a file: temporary file beside it, rename. durable adds fsync of file and folder. On
+ * failure the old file is as it was (ERR_NO_SPACE on a full disk).
+ */
 int fd_replace_file(const char *path, const void *data, size_t len, mode_t mode, bool durable,
                     struct err *err);
 
-/* Make a folder and its parents (mode for those that are made); an existing one is fine. */
+/* Make a folder and its parents (mode, whatever the umask, for those that are made); an existing
+ * one is fine.
+ */
 int fd_mkdirs(const char *path, mode_t mode, struct err *err);
 
-/* Remove a folder with all it holds, never following a link or leaving its file system.
- * 0 when it is gone (or never was).
+/* Remove a folder with all it holds, or a single file; never follows a link nor crosses a mount,
+ * even while others write to the folder. What can be removed is, also when something cannot. 0 when
+ * it is gone (or never was).
  */
 int fd_remove_tree(const char *path, struct err *err);
 
