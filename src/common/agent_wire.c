@@ -64,8 +64,16 @@ bool agent_open_decode(const void *payload, size_t len, struct agent_open *msg)
     return wire_read_done(&reader);
 }
 
+static bool file_in_bounds(const struct agent_file *msg)
+{
+    return (msg->flags & ~(uint32_t)AGENT_EXEC_ROOT) == 0 && msg->mode <= 0777 &&
+           msg->unlink_after <= 1;
+}
+
 size_t agent_file_encode(const struct agent_file *msg, void *payload, size_t room)
 {
+    if (!file_in_bounds(msg))
+        return 0;
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->flags);
     wire_write_u32(&writer, msg->mode);
@@ -83,11 +91,18 @@ bool agent_file_decode(const void *payload, size_t len, struct agent_file *msg)
     msg->unlink_after = wire_read_u32(&reader);
     msg->folder = wire_read_str(&reader);
     msg->name = wire_read_str(&reader);
-    return wire_read_done(&reader);
+    return wire_read_done(&reader) && file_in_bounds(msg);
+}
+
+static bool signal_in_bounds(const struct agent_signal *msg)
+{
+    return msg->signal >= 1 && msg->signal <= AGENT_SIGNAL_MAX && msg->group <= 1;
 }
 
 size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room)
 {
+    if (!signal_in_bounds(msg))
+        return 0;
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->signal);
     wire_write_u32(&writer, msg->group);
@@ -99,7 +114,7 @@ bool agent_signal_decode(const void *payload, size_t len, struct agent_signal *m
     struct wire_reader reader = reader_over(payload, len);
     msg->signal = wire_read_u32(&reader);
     msg->group = wire_read_u32(&reader);
-    return wire_read_done(&reader);
+    return wire_read_done(&reader) && signal_in_bounds(msg);
 }
 
 size_t agent_started_encode(const struct agent_started *msg, void *payload, size_t room)
@@ -116,8 +131,15 @@ bool agent_started_decode(const void *payload, size_t len, struct agent_started 
     return wire_read_done(&reader);
 }
 
+static bool exit_in_bounds(const struct agent_exit *msg)
+{
+    return msg->exit <= (msg->signal ? 0 : 255) && msg->signal <= AGENT_SIGNAL_MAX;
+}
+
 size_t agent_exit_encode(const struct agent_exit *msg, void *payload, size_t room)
 {
+    if (!exit_in_bounds(msg))
+        return 0;
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->exit);
     wire_write_u32(&writer, msg->signal);
@@ -137,7 +159,7 @@ bool agent_exit_decode(const void *payload, size_t len, struct agent_exit *msg)
     msg->system_us = wire_read_u64(&reader);
     msg->max_rss_bytes = wire_read_u64(&reader);
     msg->wall_us = wire_read_u64(&reader);
-    return wire_read_done(&reader);
+    return wire_read_done(&reader) && exit_in_bounds(msg);
 }
 
 size_t agent_failed_encode(const struct agent_failed *msg, void *payload, size_t room)
@@ -156,9 +178,15 @@ bool agent_failed_decode(const void *payload, size_t len, struct agent_failed *m
     return wire_read_done(&reader);
 }
 
+static bool exec_in_bounds(const struct agent_exec *msg)
+{
+    return (msg->flags & ~(uint32_t)(AGENT_EXEC_ROOT | AGENT_EXEC_CGROUP)) == 0 && msg->argc >= 1 &&
+           msg->argc <= AGENT_ARGV_MAX && msg->envc <= AGENT_ENV_MAX;
+}
+
 size_t agent_exec_encode(const struct agent_exec *msg, void *payload, size_t room)
 {
-    if (msg->argc < 1 || msg->argc > AGENT_ARGV_MAX || msg->envc > AGENT_ENV_MAX)
+    if (!exec_in_bounds(msg))
         return 0;
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->flags);
@@ -179,7 +207,7 @@ bool agent_exec_decode(const void *payload, size_t len, struct agent_exec *msg)
     msg->cwd = wire_read_str(&reader);
     msg->argc = wire_read_u32(&reader);
     msg->envc = wire_read_u32(&reader);
-    if (msg->argc < 1 || msg->argc > AGENT_ARGV_MAX || msg->envc > AGENT_ENV_MAX)
+    if (!exec_in_bounds(msg))
         return false;
     for (uint32_t i = 0; i < msg->argc; i++)
         msg->argv[i] = wire_read_str(&reader);

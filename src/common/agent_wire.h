@@ -21,6 +21,7 @@
 /* Bounds that both sides know. */
 #define AGENT_ARGV_MAX 512
 #define AGENT_ENV_MAX 512
+#define AGENT_SIGNAL_MAX 64
 
 /* Where the agent listens for its worker: the folder is bound into the runner read-only. */
 #define AGENT_SOCKET_DIR "/run/codeland"
@@ -61,11 +62,11 @@ enum agent_exec_flags {
 };
 
 struct agent_file {
-    uint32_t flags; /* of the exec that follows: AGENT_EXEC_ROOT */
-    uint32_t mode;  /* permission bits, 0..0777 */
+    uint32_t flags;        /* of the exec that follows: AGENT_EXEC_ROOT */
+    uint32_t mode;         /* permission bits, 0..0777 */
     uint32_t unlink_after; /* 1: removed when the operation is over */
-    const char *folder; /* absolute; "" = the user's home */
-    const char *name;   /* relative to folder, may hold '/', never '..' */
+    const char *folder;    /* absolute; "" = the user's home */
+    const char *name;      /* relative to folder, may hold '/', never '..' */
 };
 
 struct agent_exec {
@@ -77,8 +78,8 @@ struct agent_exec {
 };
 
 struct agent_signal {
-    uint32_t signal;
-    uint32_t group; /* 1: to the process group, 0: to the program alone */
+    uint32_t signal; /* 1..AGENT_SIGNAL_MAX */
+    uint32_t group;  /* 1: to the process group, 0: to the program alone */
 };
 
 struct agent_started {
@@ -86,8 +87,8 @@ struct agent_started {
 };
 
 struct agent_exit {
-    uint32_t exit;   /* exit code; 0 when signal is set */
-    uint32_t signal; /* 0 when it exited by itself */
+    uint32_t exit;               /* exit code, 0..255; 0 when signal is set */
+    uint32_t signal;             /* 0 when it exited by itself, else 1..AGENT_SIGNAL_MAX */
     uint64_t user_us, system_us; /* of the program and the children it waited for */
     uint64_t max_rss_bytes;
     uint64_t wall_us; /* fork to exit */
@@ -99,8 +100,9 @@ struct agent_failed {
 };
 
 /* One pair a message. Encoders return the payload's length, or 0 when it does not fit in room or
- * passes a bound. Decoders return false for anything but exactly one well-formed message; the
- * strings then point into the payload.
+ * passes a bound. Decoders return false for anything but exactly one well-formed message whose
+ * numbers are within these bounds; its strings point into the payload. What a path may be is for
+ * the reader to check.
  */
 size_t agent_hello_encode(const struct agent_hello *msg, void *payload, size_t room);
 bool agent_hello_decode(const void *payload, size_t len, struct agent_hello *msg);

@@ -44,7 +44,7 @@ enum frame_status frame_parse(const void *data, size_t len, struct frame *frame,
         .payload = (const char *)bytes + FRAME_HEADER_LEN,
     };
     int64_t max = kind_of(frame->type).max;
-    if (bytes[2] != 0 || bytes[3] != 0 || (int64_t)frame->len > max)
+    if (frame->flags != 0 || bytes[2] != 0 || bytes[3] != 0 || (int64_t)frame->len > max)
         return FRAME_BAD;
     *used = FRAME_HEADER_LEN + (size_t)frame->len;
     return len < *used ? FRAME_MORE : FRAME_OK;

@@ -19,8 +19,8 @@ enum frame_type {
 };
 
 struct frame {
-    uint8_t type; /* enum frame_type, known and checked */
-    uint8_t flags;
+    uint8_t type;  /* enum frame_type, known and checked */
+    uint8_t flags; /* none is defined yet: 0 */
     uint32_t len;
     const char *payload; /* len bytes; not NUL-terminated */
 };
@@ -35,8 +35,8 @@ enum frame_status { FRAME_OK, FRAME_MORE, FRAME_BAD };
 
 /* Look for a frame at the start of data. FRAME_OK: *frame points into data and *used bytes are
  * done with. FRAME_MORE: *used is how many bytes are needed in all before it is worth asking
- * again. FRAME_BAD: unknown type, reserved bits set, or a length over the type's bound; *frame
- * holds the header's type and len for the log.
+ * again. FRAME_BAD: unknown type, flags or reserved bits set, or a length over the type's bound;
+ * *frame holds the header's type and len for the log.
  */
 enum frame_status frame_parse(const void *data, size_t len, struct frame *frame, size_t *used);
 

@@ -20,9 +20,8 @@ uint32_t wire_read_u32(struct wire_reader *reader)
 
 uint64_t wire_read_u64(struct wire_reader *reader)
 {
-    uint64_t low = wire_read_u32(reader);
-    uint64_t high = wire_read_u32(reader);
-    return low | high << 32;
+    const unsigned char *at = take(reader, 8);
+    return at ? (uint64_t)wire_get_u32(at) | (uint64_t)wire_get_u32(at + 4) << 32 : 0;
 }
 
 const char *wire_read_str(struct wire_reader *reader)
