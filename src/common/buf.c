@@ -28,6 +28,8 @@ static bool reserve(struct buf *buf, size_t more)
     size_t room = buf->room ? buf->room : 64;
     while (room < need)
         room *= 2;
+    if (room > buf->cap + 1)
+        room = buf->cap + 1;
     buf->data = mem_realloc(buf->data, room);
     buf->room = room;
     return true;

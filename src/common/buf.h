@@ -12,7 +12,8 @@ struct buf {
     size_t cap;  /* len never exceeds it */
 };
 
-/* An empty buffer that holds up to cap bytes; finish frees its memory, not the object. */
+/* An empty buffer that holds up to cap bytes (cap < SIZE_MAX / 2); finish frees its memory, not the
+ * object. */
 void buf_init(struct buf *buf, size_t cap);
 void buf_finish(struct buf *buf);
 

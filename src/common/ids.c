@@ -1,5 +1,6 @@
 #include "ids.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -8,6 +9,8 @@ static void random_bytes(unsigned char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t got = getrandom(bytes, len, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
         if (got < 0)
             abort();
         bytes += got;
@@ -37,10 +40,11 @@ void id_runner_name(char name[NAME_MAX_LEN + 1])
 
 void id_random_hex(char *hex, size_t len)
 {
+    unsigned char bytes[32];
     for (size_t i = 0; i < len; i++) {
-        unsigned char byte;
-        random_bytes(&byte, 1);
-        hex[i] = "0123456789abcdef"[byte & 15];
+        if (i % sizeof(bytes) == 0)
+            random_bytes(bytes, sizeof(bytes));
+        hex[i] = "0123456789abcdef"[bytes[i % sizeof(bytes)] & 15];
     }
     hex[len] = '\0';
 }
