@@ -1,8 +1,7 @@
 /* The log: logfmt on stderr, one line an event, control bytes escaped, secrets as ***.
  *
  *     log_info("runner cooked", LOG_S("runner", name), LOG_D("ms", elapsed));
- *     level=info time=2026-01-31T12:00:00.123Z program=worker event="runner cooked" runner=cr-1
- * ms=7
+ *     level=info time=2026-01-31T12:00:00.123Z program=worker event="runner cooked" runner=a ms=7
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H

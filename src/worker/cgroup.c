@@ -447,6 +447,30 @@ void cgroup_operation_remove(const struct cgroup *cgroup, const char *name, uint
     }
 }
 
+/* Remove a group and the groups below it, one hierarchy. */
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char below[PATH_ROOM + 256];
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            str_format(below, sizeof(below), "%s/%s", path, entry->d_name))
+            remove_folder(below);
+    }
+    closedir(folder);
+    rmdir(path);
+}
+
+void cgroup_operations_remove(const struct cgroup *cgroup, const char *name)
+{
+    char path[PATH_ROOM];
+    if (!cgroup->v2 && path_of(cgroup, HIERARCHY_FREEZER, name, NULL, path) && rmdir(path) != 0 &&
+        errno != ENOENT)
+        remove_folder(path);
+}
+
 void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, void *data),
                  void *data)
 {
@@ -465,27 +489,11 @@ void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, vo
 bool cgroup_exists(const struct cgroup *cgroup, const char *name)
 {
     char path[PATH_ROOM];
-    for (int i = 0; i < hierarchies(cgroup); i++)
+    for (int i = 0; i < hierarchies(cgroup) && i != HIERARCHY_FREEZER; i++)
         if ((path_of(cgroup, i, name, NULL, path) && access(path, F_OK) == 0) ||
             (monitor_path(cgroup, i, name, path) && access(path, F_OK) == 0))
             return true;
     return false;
-}
-
-/* Remove a group and the groups below it, one hierarchy. */
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        char below[PATH_ROOM + 256];
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
-            str_format(below, sizeof(below), "%s/%s", path, entry->d_name))
-            remove_folder(below);
-    }
-    closedir(folder);
-    rmdir(path);
 }
 
 static void kill_below(const char *path)

@@ -53,10 +53,14 @@ void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, uint32
 /* Removes the group; what still runs in it moves up to the runner's. */
 void cgroup_operation_remove(const struct cgroup *cgroup, const char *name, uint32_t id);
 
+/* Removes what operations left of a runner that is gone (v1 only; LXC does not know of it). */
+void cgroup_operations_remove(const struct cgroup *cgroup, const char *name);
+
 /* Calls found with the name of every group below the prefix. */
 void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, void *data),
                  void *data);
 
+/* Whether LXC has not removed a runner's or its monitor's group yet. */
 bool cgroup_exists(const struct cgroup *cgroup, const char *name);
 
 /* Kills what is in a runner's group; does not wait. */

@@ -35,12 +35,12 @@ struct engine_spec {
 
 /* Figures since the runner was made, from the kernel's own accounting. */
 struct engine_stats {
-    int64_t memory_bytes;      /* now */
-    int64_t memory_peak_bytes; /* highest since engine ready, or since it was made (v2 < 6.12) */
-    int64_t cpu_us;               /* exact */
-    int64_t user_us, system_us;   /* how it divides; may be by clock ticks, so 0 for short runs */
-    int64_t oom_kills;    /* processes killed for want of memory */
-    int64_t pids_refused; /* forks refused by the limit */
+    int64_t memory_bytes;       /* now */
+    int64_t memory_peak_bytes;  /* highest since engine ready, or since it was made (v2 < 6.12) */
+    int64_t cpu_us;             /* exact */
+    int64_t user_us, system_us; /* how it divides; may be by clock ticks, so 0 for short runs */
+    int64_t oom_kills;          /* processes killed for want of memory */
+    int64_t pids_refused;       /* forks refused by the limit */
 };
 
 struct engine_events {

@@ -37,7 +37,8 @@ struct engine_lxc {
     struct engine_lxc_config config;
     char socket_path[START_PATH_MAX];
     int listener;
-    uv_poll_t listener_poll, starter_poll;
+    int starter_pidfd;
+    uv_poll_t listener_poll, starter_poll, starter_exit_poll;
     uint64_t next_id;
     bool starts_go_well; /* the last one did */
     struct engine_runner **by_slot;
@@ -86,6 +87,7 @@ static void finish(struct engine_runner *handle)
 {
     struct engine_lxc *engine = handle->engine;
     struct err err;
+    cgroup_operations_remove(engine->config.cgroup, handle->spec.name);
     if (cgroup_exists(engine->config.cgroup, handle->spec.name) &&
         cgroup_remove(engine->config.cgroup, handle->spec.name, &err) != 0)
         log_warn("cannot tidy up", LOG_S("runner", handle->spec.name), LOG_ERR(&err));
@@ -225,12 +227,18 @@ static void on_starter(uv_poll_t *poll, int status, int events)
             on_report(engine, &report);
             continue;
         }
-        if (len < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        uv_poll_stop(poll);
-        engine->config.starter_died(engine->config.data);
-        return;
+        if (len < 0 && errno == EINTR)
+            continue;
+        return; /* its death is not seen here: its children hold the other end too */
     }
+}
+
+static void on_starter_exit(uv_poll_t *poll, int status, int events)
+{
+    (void)status, (void)events;
+    struct engine_lxc *engine = poll->data;
+    uv_poll_stop(poll);
+    engine->config.starter_died(engine->config.data);
 }
 
 static int ask_starter(struct engine_runner *handle, bool kill_it)
@@ -449,6 +457,7 @@ static void on_engine_handle_closed(uv_handle_t *closed)
         return;
     fd_close(&engine->listener);
     fd_close(&engine->config.starter_socket);
+    fd_close(&engine->starter_pidfd);
     free(engine->by_slot);
     free(engine);
 }
@@ -467,6 +476,7 @@ static void lxc_finish(struct engine *base)
     }
     uv_close((uv_handle_t *)&engine->listener_poll, on_engine_handle_closed);
     uv_close((uv_handle_t *)&engine->starter_poll, on_engine_handle_closed);
+    uv_close((uv_handle_t *)&engine->starter_exit_poll, on_engine_handle_closed);
 }
 
 static const struct engine_ops ops = {
@@ -515,7 +525,11 @@ struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct 
     engine->listener = -1;
     engine->next_id = 1;
     engine->by_slot = mem_calloc(config->max_slots, sizeof(*engine->by_slot));
-    if (listen_for_agents(engine, err) != 0) {
+    engine->starter_pidfd = pidfd_open(config->starter, 0);
+    if (engine->starter_pidfd < 0)
+        err_sys(err, ERR_INTERNAL, errno, "the starter is gone already");
+    if (engine->starter_pidfd < 0 || listen_for_agents(engine, err) != 0) {
+        fd_close(&engine->starter_pidfd);
         fd_close(&engine->listener);
         free(engine->by_slot);
         free(engine);
@@ -523,10 +537,13 @@ struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct 
     }
     uv_poll_init(config->loop, &engine->listener_poll, engine->listener);
     uv_poll_init(config->loop, &engine->starter_poll, config->starter_socket);
+    uv_poll_init(config->loop, &engine->starter_exit_poll, engine->starter_pidfd);
     engine->listener_poll.data = engine;
     engine->starter_poll.data = engine;
-    engine->open_handles = 2;
+    engine->starter_exit_poll.data = engine;
+    engine->open_handles = 3;
     uv_poll_start(&engine->listener_poll, UV_READABLE, on_listener);
     uv_poll_start(&engine->starter_poll, UV_READABLE, on_starter);
+    uv_poll_start(&engine->starter_exit_poll, UV_READABLE, on_starter_exit);
     return &engine->engine;
 }

@@ -15,6 +15,7 @@ struct engine_lxc_config {
     struct cgroup *cgroup;
     struct idmap *idmap;
     int starter_socket;  /* of starter_spawn; taken */
+    pid_t starter;       /* its process, a child of ours that somebody else reaps */
     const char *run_dir; /* agents connect to RUN_DIR/agent/agent.sock */
     unsigned max_slots;
 

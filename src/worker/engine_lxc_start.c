@@ -212,6 +212,7 @@ static void start(struct starter *starter, const struct start_request *request)
     int userns = idmap_userns(starter->config->idmap, request->spec.slot, &report.err);
     pid_t pid = userns < 0 ? -1 : fork();
     if (pid == 0) {
+        prctl(PR_SET_NAME, "codeland-monitor");
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
@@ -305,9 +306,29 @@ static void serve(struct starter *starter)
     }
 }
 
+/* What the worker had open is the worker's: a monitor that inherited its lock would keep the next
+ * worker out. Only the socket stays, as descriptor 3.
+ */
+static int keep_only_socket(struct starter *starter)
+{
+    if (starter->socket != 3 && dup3(starter->socket, 3, O_CLOEXEC) != 3)
+        return -1;
+    starter->socket = 3;
+    return close_range(4, ~0U, 0);
+}
+
+/* Monitors outlive the worker and its supervisor, who may wait for the end of these. */
+static void leave_stdio(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        dup2(null, fd);
+    close(null);
+}
+
 _Noreturn static void starter_main(struct starter *starter)
 {
-    struct err err;
+    struct err err = {0};
     prctl(PR_SET_NAME, "codeland-starter");
     sigset_t child;
     sigemptyset(&child);
@@ -315,11 +336,15 @@ _Noreturn static void starter_main(struct starter *starter)
     sigprocmask(SIG_SETMASK, &child, NULL);
     signal(SIGINT, SIG_IGN); /* the worker decides when all ends */
     signal(SIGTERM, SIG_IGN);
-    starter->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (starter->signals < 0 || prepare(starter, &err) != 0) {
+    if (keep_only_socket(starter) == 0)
+        starter->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (starter->signals <= 0)
+        err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
+    if (starter->signals <= 0 || prepare(starter, &err) != 0) {
         log_error("the starter cannot start", LOG_ERR(&err));
         _exit(1);
     }
+    leave_stdio();
     serve(starter);
     _exit(0);
 }

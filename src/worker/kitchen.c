@@ -239,6 +239,7 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
         .cgroup = kitchen->cgroup,
         .idmap = kitchen->idmap,
         .starter_socket = starter_socket,
+        .starter = kitchen->starter,
         .run_dir = config->paths_run_dir,
         .max_slots = SLOTS_MAX,
         .starter_died = on_starter_died,
@@ -274,6 +275,7 @@ struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *er
     /* A failure ends the program, whose memory and loop go with it; the starter sees that. */
     if (open_ground(kitchen, &starter_socket, err) != 0)
         return NULL;
+    uv_loop_init(config->loop);
     uv_timer_init(config->loop, &kitchen->oven_timer);
     uv_timer_init(config->loop, &kitchen->memory_timer);
     uv_timer_init(config->loop, &kitchen->close_timer);

@@ -11,7 +11,7 @@ struct kitchen;
 struct kitchen_config {
     const struct config *config;
     const char *agent; /* the agent's binary */
-    uv_loop_t *loop;
+    uv_loop_t *loop;   /* not initialised: kitchen_open does that, see there */
 
     /* The kitchen cannot go on (the starter died): the program should end and be started anew. */
     void (*broken)(void *data);
@@ -21,8 +21,9 @@ struct kitchen_config {
     void *data;
 };
 
-/* Forks the starter: call it before anything else has made the process large. Adopts what an
- * earlier worker left and removes the rest, then serves. NULL with err on failure.
+/* Forks the starter, then initialises the loop: libuv leaves a fork handler behind (pthread_atfork)
+ * that closes descriptors by number in every child, which in the starter's children are others.
+ * Adopts what an earlier worker left and removes the rest, then serves. NULL with err on failure.
  */
 struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *err);
 

@@ -13,6 +13,7 @@
 
 /* SIGINT ends everything it owns; SIGTERM leaves kept runners for the next worker. */
 struct program {
+    uv_loop_t *loop;
     struct kitchen *kitchen;
     uv_signal_t interrupted, terminated;
     bool broken;
@@ -32,13 +33,13 @@ static void on_broken(void *data)
 {
     struct program *program = data;
     program->broken = true;
-    uv_stop(program->interrupted.loop);
+    uv_stop(program->loop);
 }
 
 static void on_closed(void *data)
 {
     struct program *program = data;
-    uv_stop(program->interrupted.loop);
+    uv_stop(program->loop);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -52,12 +53,7 @@ static int run(const struct config *config, const char *agent)
 {
     uv_loop_t loop;
     struct err err;
-    struct program program = {0};
-    uv_loop_init(&loop);
-    uv_signal_init(&loop, &program.interrupted);
-    uv_signal_init(&loop, &program.terminated);
-    program.interrupted.data = &program;
-    program.terminated.data = &program;
+    struct program program = {.loop = &loop};
     const struct kitchen_config kitchen = {
         .config = config,
         .agent = agent,
@@ -71,6 +67,10 @@ static int run(const struct config *config, const char *agent)
         log_error("cannot start", LOG_ERR(&err));
         return 1;
     }
+    uv_signal_init(&loop, &program.interrupted);
+    uv_signal_init(&loop, &program.terminated);
+    program.interrupted.data = &program;
+    program.terminated.data = &program;
     uv_signal_start(&program.interrupted, on_signal, SIGINT);
     uv_signal_start(&program.terminated, on_signal, SIGTERM);
     log_info("started", LOG_S("version", CODELAND_VERSION), LOG_S("name", config->worker_name));

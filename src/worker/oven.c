@@ -185,17 +185,22 @@ static enum oven_status status(const struct oven *oven, mono_us now)
 
 /* Failures. */
 
-static void start_failed(struct oven *oven, const struct runner *runner, const char *why)
+static void pause_after(struct oven *oven, struct backoff *backoff, mono_us now)
 {
-    mono_us now = clock_now(oven->clock);
+    mono_us before = backoff->until;
+    backoff_pause(backoff, now, oven->config.backoff_max_us);
+    if (backoff->until != before)
+        log_warn("the oven pauses", LOG_S("template", oven->config.template_name),
+                 LOG_D("pauseMs", (backoff->until - now) / US_PER_MS),
+                 LOG_D("failures", backoff->failures), LOG_S("error", oven->message));
+}
+
+static void start_failed(struct oven *oven, const char *why)
+{
     oven->failed++;
     oven->starts.failures++;
-    backoff_pause(&oven->starts, now, oven->config.backoff_max_us);
     str_format(oven->message, sizeof(oven->message), "%s", why);
-    log_warn("a runner did not start", LOG_S("runner", runner->name),
-             LOG_S("template", runner->template_name), LOG_S("error", why),
-             LOG_D("failures", oven->starts.failures),
-             LOG_D("pauseMs", (pause_end(oven) - now) / US_PER_MS));
+    pause_after(oven, &oven->starts, clock_now(oven->clock));
 }
 
 static void start_succeeded(struct oven *oven, const struct runner *runner)
@@ -212,16 +217,13 @@ static void warm_died(struct oven *oven, const struct runner *runner, const char
 {
     mono_us now = clock_now(oven->clock);
     const struct runner *oldest = oven->warm.first;
+    str_format(oven->message, sizeof(oven->message), "a warm runner died: %s", why);
     if (now - runner->shelved >= PROVEN_US || (oldest && now - oldest->shelved >= PROVEN_US)) {
         oven->deaths = (struct backoff){0};
     } else if (now >= oven->deaths.until) {
         if (++oven->deaths.failures >= FAILURES_MANY)
-            backoff_pause(&oven->deaths, now, oven->config.backoff_max_us);
+            pause_after(oven, &oven->deaths, now);
     }
-    str_format(oven->message, sizeof(oven->message), "a warm runner died: %s", why);
-    log_warn("a warm runner died", LOG_S("runner", runner->name),
-             LOG_S("template", runner->template_name), LOG_S("error", why),
-             LOG_D("deaths", oven->deaths.failures));
 }
 
 /* A runner that is taken makes up for one that died. */
@@ -281,7 +283,7 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
             if (was == &oven->cooking && runner->state == RUNNER_AVAILABLE)
                 start_succeeded(oven, runner);
             else if (was == &oven->cooking && death)
-                start_failed(oven, runner, death->msg);
+                start_failed(oven, death->msg);
             else if (was == &oven->warm && death)
                 warm_died(oven, runner, death->msg);
         }
@@ -303,7 +305,8 @@ static void expire_starts(struct oven *oven, mono_us now)
                    "the runner's agent did not answer within %" PRId64 " ms (oven.cook_timeout)",
                    oven->config.cook_timeout_us / US_PER_MS);
         shelf_remove(runner);
-        start_failed(oven, runner, why);
+        log_warn("a runner did not start", LOG_S("runner", runner->name), LOG_S("error", why));
+        start_failed(oven, why);
         runner_destroy(runner);
     }
     while ((runner = oven->returning.first) &&

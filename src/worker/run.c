@@ -32,8 +32,9 @@
  * the link closing.
  */
 
-#define STDIN_HIGH (4 * 1024 * 1024) /* the link is read on up to here, so that a hang-up is seen  \
-                                      */
+#define STDIN_HIGH                                                                                 \
+    (4 * 1024 * 1024) /* the link is read on up to here, so that a hang-up is seen                 \
+                       */
 #define BACKLOG_MAX (STDIN_HIGH + 2 * FRAME_CONTROL_MAX)
 #define GUARD_MS 2000 /* how long a killed operation's agent has to say so */
 

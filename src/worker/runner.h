@@ -50,7 +50,7 @@ struct runner {
     /* For the run operations (run.c), which write these themselves. */
     uint32_t operations;          /* given so far; the next one's id */
     unsigned active;              /* operations that are going on */
-    struct run *runs; /* those that wait for their end */
+    struct run *runs;             /* those that wait for their end */
     const char *last_status;      /* static text of the last result, NULL before the first */
     int64_t memory_bytes;         /* last sample of its cgroup */
     struct engine_stats baseline; /* at the moment it became available */
