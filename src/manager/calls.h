@@ -1,0 +1,25 @@
+/* The worker's small operations: a question and one answer. */
+#ifndef MANAGER_CALLS_H
+#define MANAGER_CALLS_H
+
+#include "op.h"
+
+#include <jansson.h>
+
+struct call;
+
+/* Exactly once unless the call is cancelled, never inside the function that started it. result is
+ * the worker's RESULT, valid during the call; NULL with a failure.
+ */
+typedef void (*call_done_cb)(const json_t *result, const struct failure *failure, void *data);
+
+/* Both wait for a worker that restarts. NULL with a failure when it is gone for good. */
+struct call *call_destroy_runner(uv_loop_t *loop, struct worker *worker, const char *runner,
+                                 call_done_cb done, void *data, struct failure *failure);
+struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, call_done_cb done,
+                          void *data, struct failure *failure);
+
+/* done never fires; what the worker has begun it may finish. */
+void call_cancel(struct call *call);
+
+#endif

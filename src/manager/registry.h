@@ -1,0 +1,55 @@
+/* The runners of one worker as its WATCH told them, by name: what GET /runner answers from, and
+ * who owns what.
+ */
+#ifndef MANAGER_REGISTRY_H
+#define MANAGER_REGISTRY_H
+
+#include "../common/err.h"
+#include "../common/ids.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RUNNER_OWNER_LEN 64
+#define RUNNER_WORD_LEN 15
+#define RUNNER_HISTORY_MAX 8
+
+/* A plain value. */
+struct runner_info {
+    char name[NAME_MAX_LEN + 1];
+    char template_name[NAME_MAX_LEN + 1];
+    char state[RUNNER_WORD_LEN + 1];       /* "cooking", "available", "inUse", "freeing" */
+    char last_status[RUNNER_WORD_LEN + 1]; /* of its last run; "" before the first */
+    char owner[RUNNER_OWNER_LEN + 1];      /* "" when nobody keeps it */
+    bool kept;
+    int64_t pid, memory_bytes, runs;
+    int64_t since_ms, started_ms; /* wall time */
+    struct {
+        char state[RUNNER_WORD_LEN + 1];
+        int64_t time_ms;
+    } history[RUNNER_HISTORY_MAX]; /* oldest first */
+    unsigned history_len;
+};
+
+struct registry; /* in the order of the names */
+
+struct registry *registry_create(void);
+void registry_destroy(struct registry *registry); /* NULL is fine */
+void registry_clear(struct registry *registry);
+
+/* Adds the runner or replaces the one of that name; info is copied. */
+void registry_put(struct registry *registry, const struct runner_info *info);
+void registry_remove(struct registry *registry, const char *name);
+
+/* NULL when there is none. Valid until the registry changes. */
+const struct runner_info *registry_find(const struct registry *registry, const char *name);
+
+size_t registry_count(const struct registry *registry);
+const struct runner_info *registry_at(const struct registry *registry, size_t index);
+
+/* A record as the protocol has it. The oldest of a history that is too long are left out. */
+int registry_parse(const json_t *record, struct runner_info *info, struct err *err);
+
+#endif

@@ -1,0 +1,332 @@
+#include "runs.h"
+
+#include "../common/clock.h"
+#include "../common/json.h"
+#include "../common/mem.h"
+
+#include <string.h>
+
+/* How it works. On every try the message goes out, then the code as FILE_DATA, then stdin, as fast
+ * as the connection takes them. Meanwhile answers come: STARTED commits the run, output collects,
+ * RESULT ends it. The request's strings are let go once the run is committed and all is sent.
+ */
+struct run {
+    struct op *op;
+    struct worker *worker;
+    struct run_request request;
+    bool named, ran; /* known after the request's strings are gone */
+    char owner[RUNNER_OWNER_LEN + 1];
+    json_t *message;
+    char *text; /* message for the first try, made to know its length */
+    run_done_cb done;
+    void *data;
+    struct run_result *result;
+    struct link_conn *conn;
+    size_t code_sent, input_sent;
+    bool all_sent, started;
+};
+
+#define PIECE FRAME_DATA_MAX
+
+void run_result_free(struct run_result *result)
+{
+    if (!result)
+        return;
+    output_finish(&result->output);
+    free(result);
+}
+
+static void let_go(struct run *run)
+{
+    json_decref(run->request.hold);
+    run->request.hold = NULL;
+    json_decref(run->message);
+    run->message = NULL;
+    free(steal_ptr(run->text));
+}
+
+static void run_free(struct run *run)
+{
+    op_destroy(run->op);
+    let_go(run);
+    run_result_free(run->result);
+    free(run);
+}
+
+static void send_piece(struct run *run, enum frame_type type, const char *data, size_t len,
+                       size_t *sent)
+{
+    size_t piece = len - *sent < PIECE ? len - *sent : PIECE;
+    link_conn_send(run->conn, type, data + *sent, piece);
+    *sent += piece;
+}
+
+static void pump(struct run *run)
+{
+    const struct run_request *request = &run->request;
+    while (!run->all_sent && link_conn_queued(run->conn) <= CHAN_HIGH) {
+        if (run->code_sent < request->code_len) {
+            send_piece(run, FRAME_FILE_DATA, request->code, request->code_len, &run->code_sent);
+        } else if (run->input_sent < request->input_len) {
+            send_piece(run, FRAME_STDIN, request->input, request->input_len, &run->input_sent);
+        } else {
+            link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
+            run->all_sent = true;
+        }
+    }
+    if (run->all_sent && run->started)
+        let_go(run);
+}
+
+/* The message's text; on a second try with what is left of the time in the queue. */
+static char *message_text(struct run *run)
+{
+    if (run->text)
+        return steal_ptr(run->text);
+    if (!run->named)
+        json_object_set_new(run->message, "queueMs", json_integer(op_reach_left_ms(run->op)));
+    char *text = json_dumps(run->message, JSON_COMPACT);
+    if (!text)
+        mem_exhausted();
+    return text;
+}
+
+static void on_send(struct link_conn *conn, void *data)
+{
+    struct run *run = data;
+    run->conn = conn;
+    run->code_sent = run->input_sent = 0;
+    run->all_sent = !run->ran; /* without code nothing runs and nothing is read */
+    cleanup_free char *text = message_text(run);
+    link_conn_send(conn, run->named ? FRAME_EXEC : FRAME_RUN, text, strlen(text));
+    pump(run);
+}
+
+static void on_drain(void *data)
+{
+    pump(data);
+}
+
+static int parse_word(const json_t *json, const char *key, bool required, char *word,
+                      struct err *err)
+{
+    const char *text = "";
+    if (json_get_string(json, key, required, &text, NULL, err) != 0)
+        return -1;
+    if (strlen(text) > RUNNER_WORD_LEN)
+        return err_set(err, ERR_BAD_REQUEST, "%s: longer than %d bytes", key, RUNNER_WORD_LEN);
+    strcpy(word, text);
+    return 0;
+}
+
+static int parse_runner(const json_t *json, struct run_result *result, struct err *err)
+{
+    const char *runner = "";
+    if (json_get_string(json, "runner", true, &runner, NULL, err) != 0)
+        return -1;
+    if (!id_name_valid(runner))
+        return err_set(err, ERR_BAD_REQUEST, "runner: \"%.50s\" is no runner's name", runner);
+    strcpy(result->runner, runner);
+    return 0;
+}
+
+static int parse_result(const json_t *json, bool ran, struct run_result *result, struct err *err)
+{
+    static const char *const keys[] = {"runner", "status",    "exit",   "signal",
+                                       "wall",   "cpuUser",   "cpuSys", "memoryPeak",
+                                       "queued", "truncated", NULL};
+    static const char *const truncated_keys[] = {"stdout", "stderr", NULL};
+    json_t *truncated = NULL;
+    int64_t code = -1;
+    if (json_only_keys(json, keys, err) != 0 || parse_runner(json, result, err) != 0 ||
+        json_get_number(json, "queued", false, 0, 1e15, &result->queued_ms, err) != 0)
+        return -1;
+    if (!ran)
+        return 0;
+    if (parse_word(json, "status", true, result->status, err) != 0 ||
+        parse_word(json, "signal", false, result->signal, err) != 0 ||
+        json_get_int(json, "exit", false, 0, 255, &code, err) != 0 ||
+        json_get_number(json, "wall", false, 0, 1e15, &result->wall_ms, err) != 0 ||
+        json_get_number(json, "cpuUser", false, 0, 1e15, &result->cpu_user_ms, err) != 0 ||
+        json_get_number(json, "cpuSys", false, 0, 1e15, &result->cpu_sys_ms, err) != 0 ||
+        json_get_int(json, "memoryPeak", false, 0, INT64_MAX, &result->memory_peak_bytes, err) !=
+            0 ||
+        json_get_object(json, "truncated", false, &truncated, err) != 0)
+        return -1;
+    result->exit = (int)code;
+    bool out = false, both = false;
+    if (truncated && (json_only_keys(truncated, truncated_keys, err) != 0 ||
+                      json_get_bool(truncated, "stdout", false, &out, err) != 0 ||
+                      json_get_bool(truncated, "stderr", false, &both, err) != 0))
+        return -1;
+    result->out_truncated |= out;
+    result->err_truncated |= both;
+    return 0;
+}
+
+static void finish(struct run *run)
+{
+    struct run_result *result = steal_ptr(run->result);
+    if (run->request.keep)
+        worker_note_kept(run->worker, result->runner, run->owner);
+    run_done_cb done = run->done;
+    void *data = run->data;
+    run_free(run);
+    done(result, NULL, data);
+}
+
+static int handle_frame(struct run *run, const struct frame *frame, struct err *err)
+{
+    struct run_result *result = run->result;
+    if (frame->type == FRAME_STDOUT) {
+        if (!output_add(&result->output, false, frame->payload, frame->len))
+            result->out_truncated = true;
+        return 0;
+    }
+    if (frame->type == FRAME_STDERR) {
+        if (!output_add(&result->output, true, frame->payload, frame->len))
+            result->err_truncated = true;
+        return 0;
+    }
+    cleanup_json json_t *json = json_parse_object(frame->payload, frame->len, false, err);
+    if (!json)
+        return -1;
+    switch (frame->type) {
+    case FRAME_STARTED:
+        if (parse_runner(json, result, err) != 0)
+            return -1;
+        op_commit(run->op, result->runner);
+        run->started = true;
+        if (run->all_sent)
+            let_go(run);
+        return 0;
+    case FRAME_RESULT:
+        if (parse_result(json, run->ran, result, err) != 0)
+            return -1;
+        return 1;
+    default:
+        return err_set(err, ERR_BAD_GATEWAY, "is no answer to a run");
+    }
+}
+
+static void on_failed(const struct failure *failure, void *data)
+{
+    struct run *run = data;
+    struct failure copy = *failure;
+    run_done_cb done = run->done;
+    void *done_data = run->data;
+    run_free(run);
+    done(NULL, &copy, done_data);
+}
+
+static void on_frame(const struct frame *frame, void *data)
+{
+    struct run *run = data;
+    struct failure failure = {0};
+    int status = handle_frame(run, frame, &failure.err);
+    if (status == 0)
+        return;
+    if (status > 0) {
+        finish(run);
+        return;
+    }
+    err_context(&failure.err, "%s of the worker", frame_name(frame->type));
+    failure.err.code = ERR_BAD_GATEWAY;
+    memcpy(failure.runner, run->result->runner, sizeof(failure.runner));
+    on_failed(&failure, run);
+}
+
+static const struct op_ops run_ops = {
+    .send = on_send,
+    .frame = on_frame,
+    .drain = on_drain,
+    .failed = on_failed,
+};
+
+/* [program, file, args...] */
+static json_t *make_argv(const struct run_request *request, const char *file)
+{
+    json_t *argv = json_array();
+    json_array_append_new(argv, json_string(request->language->program));
+    json_array_append_new(argv, json_string(file));
+    if (request->args)
+        json_array_extend(argv, request->args);
+    return argv;
+}
+
+/* A fresh runner's file has a name that a person knows; on a named runner, where runs may overlap,
+ * each has its own, which goes when the run is over.
+ */
+static void add_program(json_t *message, const struct run_request *request)
+{
+    char file[64];
+    snprintf(file, sizeof(file), request->runner ? ".run-%s%s" : "main%.0s%s", request->id,
+             request->language->suffix);
+    json_object_set_new(message, "argv", make_argv(request, file));
+    json_object_set_new(message, "files",
+                        json_pack("[{s:s, s:i, s:I, s:b}]", "name", file, "mode", 0644, "bytes",
+                                  (json_int_t)request->code_len, "unlinkAfter",
+                                  request->runner != NULL));
+}
+
+static json_t *make_message(const struct run_request *request)
+{
+    json_t *message =
+        json_pack("{s:s, s:s, s:I, s:I}", "id", request->id, "cwd", "", "timeMs",
+                  (json_int_t)request->time_ms, "outputBytes", (json_int_t)request->output_bytes);
+    json_object_set_new(message, "env", request->env ? json_incref(request->env) : json_object());
+    if (request->code)
+        add_program(message, request);
+    if (request->runner) {
+        json_object_set_new(message, "runner", json_string(request->runner));
+        return message;
+    }
+    json_object_set_new(message, "template", json_string(request->template_name));
+    json_object_set_new(message, "memoryBytes", json_integer(request->memory_bytes));
+    json_object_set_new(message, "queueMs", json_integer(request->queue_ms));
+    if (request->keep)
+        json_object_set_new(
+            message, "keep",
+            json_pack("{s:s?, s:s}", "name", request->keep_name, "owner", request->owner));
+    return message;
+}
+
+struct run *run_start(uv_loop_t *loop, struct worker *worker, const struct run_request *request,
+                      run_done_cb done, void *data, struct failure *failure)
+{
+    struct run *run = mem_new(struct run);
+    run->worker = worker;
+    run->request = *request;
+    run->done = done;
+    run->data = data;
+    run->message = make_message(request);
+    run->result = mem_new(struct run_result);
+    run->result->exit = -1;
+    run->result->language = request->language;
+    output_init(&run->result->output, (size_t)request->output_bytes);
+    run->named = request->runner;
+    run->ran = request->code;
+    if (request->owner)
+        strncpy(run->owner, request->owner, sizeof(run->owner) - 1);
+    run->text = json_dumps(run->message, JSON_COMPACT);
+    if (!run->text)
+        mem_exhausted();
+    size_t len = strlen(run->text);
+    if (len > RUN_MESSAGE_MAX) {
+        *failure = (struct failure){0};
+        err_set(&failure->err, ERR_BAD_REQUEST,
+                "args, env: the run's message has %zu bytes, at most %d fit", len, RUN_MESSAGE_MAX);
+    } else {
+        run->op =
+            op_start(loop, worker, request->queue_ms, request->time_ms, &run_ops, run, failure);
+    }
+    if (run->op)
+        return run;
+    run_free(run);
+    return NULL;
+}
+
+void run_cancel(struct run *run)
+{
+    run_free(run);
+}

@@ -1,0 +1,66 @@
+/* One execution, from the request to its result: RUN on a fresh runner, EXEC on a named one. */
+#ifndef MANAGER_RUNS_H
+#define MANAGER_RUNS_H
+
+#include "language.h"
+#include "op.h"
+#include "output.h"
+
+#include <jansson.h>
+
+#define RUN_ID_LEN 16
+
+/* The longest RUN or EXEC message. Less than its frame holds, so that the agent's form of the same
+ * strings fits its frame as well.
+ */
+#define RUN_MESSAGE_MAX (FRAME_CONTROL_MAX - 16384)
+
+/* Strings are not copied: `hold` keeps them alive. */
+struct run_request {
+    char id[RUN_ID_LEN + 1];
+    const char *runner;        /* the named runner; NULL: a fresh one */
+    bool keep;                 /* the fresh runner stays */
+    const char *keep_name;     /* under this name; NULL: its own */
+    const char *owner;         /* whose it is then */
+    const char *template_name; /* of a fresh runner */
+    const struct language *language;
+    const char *code; /* NULL: nothing runs (with keep alone) */
+    size_t code_len;
+    const char *input; /* stdin; NULL: empty */
+    size_t input_len;
+    json_t *args, *env; /* an array and an object of strings without NUL, or NULL */
+    int64_t time_ms, memory_bytes, output_bytes, queue_ms;
+    json_t *hold;
+};
+
+struct run_result {
+    char runner[NAME_MAX_LEN + 1];
+    char status[RUNNER_WORD_LEN + 1]; /* "" when nothing ran */
+    int exit;                         /* -1 unless the program exited by itself */
+    char signal[RUNNER_WORD_LEN + 1]; /* "" unless a signal ended it */
+    double queued_ms, wall_ms, cpu_user_ms, cpu_sys_ms;
+    int64_t memory_peak_bytes;
+    bool out_truncated, err_truncated;
+    const struct language *language;
+    struct output output;
+};
+void run_result_free(struct run_result *result); /* NULL is fine */
+
+struct run;
+
+/* Exactly once unless the run is cancelled, never inside run_start; the run is gone then. With a
+ * failure, take_result is NULL; otherwise the caller owns it.
+ */
+typedef void (*run_done_cb)(struct run_result *take_result, const struct failure *failure,
+                            void *data);
+
+/* Takes request->hold (also when it fails). NULL with a failure when it cannot even be tried: the
+ * worker is gone, or the message is too long.
+ */
+struct run *run_start(uv_loop_t *loop, struct worker *worker, const struct run_request *request,
+                      run_done_cb done, void *data, struct failure *failure);
+
+/* The caller has gone: the worker kills what runs. done never fires. */
+void run_cancel(struct run *run);
+
+#endif

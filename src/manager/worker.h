@@ -1,0 +1,80 @@
+/* One worker host, seen from the manager: its link, its last figures and its runners, fed by a
+ * WATCH that is opened again whenever it ends.
+ */
+#ifndef MANAGER_WORKER_H
+#define MANAGER_WORKER_H
+
+#include "../link/link.h"
+#include "registry.h"
+
+#include <uv.h>
+
+#define WORKER_BACKOFF_MIN_MS 50
+#define WORKER_BACKOFF_MAX_MS 1000
+
+/* A WATCH that has not been heard of for so long (it speaks every second) is given up. */
+#define WORKER_SILENCE_MS 10000
+
+struct worker;
+
+/* A plain value: the last SNAPSHOT. */
+struct worker_figures {
+    char name[NAME_MAX_LEN + 1], version[32], kernel[80], cgroup[16], user[40];
+    int64_t started_ms; /* wall time */
+    struct {
+        int64_t total, free, available, used, swap_total, swap_free;
+    } memory;
+    struct {
+        char path[256], filesystem[64];
+        int64_t total, used, available;
+    } disk;
+    double load[3];
+    struct {
+        char template_name[NAME_MAX_LEN + 1], status[32], message[240];
+        int64_t cooking, available, in_use, freeing, count, waiting;
+        int64_t min_available, mem_target, mem_ceiling, max_runners;
+        double cook_ms;
+    } oven;
+};
+
+/* Takes link; watching begins at once. name is copied. */
+struct worker *worker_create(uv_loop_t *loop, const char *name, struct link *take_link);
+
+/* NULL is fine. Nobody may be waiting, and no connection of its link may be open. */
+void worker_destroy(struct worker *worker);
+
+const char *worker_name(const struct worker *worker);
+struct link *worker_link(const struct worker *worker);
+
+/* Up: the WATCH is open and its first SNAPSHOT has come. */
+bool worker_up(const struct worker *worker);
+
+/* Monotonic time since which it is up, or down. */
+int64_t worker_since_us(const struct worker *worker);
+
+/* What went wrong last, "" when nothing ever did. */
+const char *worker_last_error(const struct worker *worker);
+
+/* The last SNAPSHOT, also of a worker that is down; NULL before the first. */
+const struct worker_figures *worker_get_figures(const struct worker *worker);
+
+/* What it runs; kept while it is down, reset by the first SNAPSHOT of the next WATCH. */
+const struct registry *worker_runners(const struct worker *worker);
+
+/* An operation's answer was faster than the WATCH: the runner is there and kept, or gone. */
+void worker_note_kept(struct worker *worker, const char *name, const char *owner);
+void worker_note_gone(struct worker *worker, const char *name);
+
+/* Calls changed after the worker went up or down. Set it up in a struct that outlives it. */
+struct worker_listener {
+    void (*changed)(struct worker_listener *listener);
+    struct worker_listener *prev, *next;
+};
+void worker_listen(struct worker *worker, struct worker_listener *listener);
+void worker_unlisten(struct worker *worker, struct worker_listener *listener);
+
+/* The payload of a SNAPSHOT; *runners is its "runners" array or NULL, owned by json. */
+int worker_parse_figures(const json_t *json, struct worker_figures *figures, json_t **runners,
+                         struct err *err);
+
+#endif
