@@ -1,0 +1,80 @@
+/* One request and its answer, as a route's handler sees it.
+ *
+ * A handler answers exactly once, at once or later; from then on the exchange must not be touched.
+ * If the client goes before that, the function given to exchange_on_gone is called instead.
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "../common/clock.h"
+#include "../common/config.h"
+#include "../manager/fleet.h"
+#include "../manager/op.h"
+#include "../manager/tokens.h"
+#include "head.h"
+#include "json_writer.h"
+
+#include <uv.h>
+
+#define EXCHANGE_ID_LEN 16
+#define EXCHANGE_PATH_MAX 160
+#define EXCHANGE_QUERY_MAX 256
+
+/* What all handlers work with. */
+struct app {
+    uv_loop_t *loop;
+    const struct config *config;
+    struct fleet *fleet;
+    struct tokens *tokens;
+};
+
+struct exchange {
+    const struct app *app;
+    char id[EXCHANGE_ID_LEN + 1];
+    mono_us received; /* when the head was read */
+    enum http_method method;
+    char path[EXCHANGE_PATH_MAX + 1];   /* decoded, cut if it was longer; for the log */
+    char query[EXCHANGE_QUERY_MAX + 1]; /* as sent; cut likewise */
+    char runner[NAME_MAX_LEN + 1];      /* the path's :runner */
+    char owner[TOKEN_OWNER_MAX + 1];    /* who asks; "" on a route that needs no token */
+    bool admin;
+    const char *body; /* valid until the handler returns */
+    size_t body_len;
+
+    void (*gone)(struct exchange *exchange, void *data);
+    void *gone_data;
+};
+
+/* gone fires at most once, never after an answer; it must not answer. */
+void exchange_on_gone(struct exchange *exchange,
+                      void (*gone)(struct exchange *exchange, void *data), void *data);
+
+/* Milliseconds since the request was received. */
+double exchange_ms(const struct exchange *exchange);
+
+/* A parameter of the query, as http_query_get. */
+bool exchange_query(const struct exchange *exchange, const char *name, char *text, size_t room,
+                    bool *valid);
+
+/* Answers with JSON; the buffer's contents are taken, the buffer is empty after. */
+#define EXCHANGE_ANSWER_MAX (64 * 1024 * 1024)
+void exchange_answer(struct exchange *exchange, int status, struct buf *take_json);
+
+/* Answers {"name","message","runner"?,"duration"?,"requestId"}. */
+void exchange_fail(struct exchange *exchange, const struct err *err);
+void exchange_fail_with(struct exchange *exchange, const struct failure *failure);
+
+/* Answers with a text that is made while it is sent. read and rewind as in result_json.h; bound is
+ * the most that can come; runner is for the log. source is destroyed when it is done with.
+ */
+struct answer_source {
+    void *self;
+    size_t (*read)(void *self, char *to, size_t room);
+    void (*rewind)(void *self);
+    void (*destroy)(void *self);
+    uint64_t bound;
+};
+void exchange_stream(struct exchange *exchange, int status, const char *runner,
+                     const struct answer_source *take_source);
+
+#endif

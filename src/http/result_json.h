@@ -1,0 +1,33 @@
+/* The answer that carries a run's result, made piece by piece: the output is in memory once, and
+ * base64 and escapes exist only in the piece that is being sent.
+ */
+#ifndef HTTP_RESULT_JSON_H
+#define HTTP_RESULT_JSON_H
+
+#include "../manager/runs.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct result_json;
+
+/* Takes result. duration_ms is the request's; request_id is copied. */
+struct result_json *result_json_create(struct run_result *take_result, double duration_ms,
+                                       const char *request_id);
+void result_json_destroy(struct result_json *json); /* NULL is fine */
+
+/* The HTTP status: 498 for a run that passed its time, else 200. */
+int result_json_status(const struct result_json *json);
+
+/* Writes the next bytes of the text into to: as much as fits, 0 only at its end. room is at least
+ * RESULT_PIECE_LEAST. The text must not be changed by the caller's having read it before: after
+ * result_json_rewind it comes again from the start.
+ */
+#define RESULT_PIECE_LEAST 64
+size_t result_json_read(void *json, char *to, size_t room);
+void result_json_rewind(struct result_json *json);
+
+/* No more bytes than this can come. */
+uint64_t result_json_bound(const struct result_json *json);
+
+#endif

@@ -1,0 +1,107 @@
+#include "routes.h"
+
+#include "../common/ids.h"
+#include "../common/mem.h"
+#include "api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A path comes before the patterns that match it too. Rows of one path stand together. */
+static const struct route routes[] = {
+    {HTTP_GET, "/healthz", true, false, health_alive},
+    {HTTP_GET, "/readyz", true, false, health_ready},
+    {HTTP_GET, "/api/v1/runner", false, false, api_runner_list},
+    {HTTP_POST, "/api/v1/runner", false, false, api_runner_run},
+    {HTTP_POST, "/api/v1/runner/run", false, false, api_runner_run},
+    {HTTP_POST, "/api/v1/runner/new", false, false, api_runner_new},
+    {HTTP_GET, "/api/v1/runner/:runner", false, false, api_runner_get},
+    {HTTP_POST, "/api/v1/runner/:runner", false, false, api_runner_exec},
+    {HTTP_DELETE, "/api/v1/runner/:runner", false, false, api_runner_delete},
+    {HTTP_GET, "/api/v1/worker", false, false, api_worker_get},
+    {HTTP_GET, "/api/v1/worker/zombies", false, true, api_worker_zombies_list},
+    {HTTP_DELETE, "/api/v1/worker/zombies", false, true, api_worker_zombies_remove},
+};
+
+static struct http_slice first_segment(const char *text, size_t len)
+{
+    const char *slash = len > 0 ? memchr(text, '/', len) : NULL;
+    return (struct http_slice){text, slash ? (size_t)(slash - text) : len};
+}
+
+/* Both are without their leading slash here. *runner is the segment that :runner stands for. */
+static bool matches(const char *pattern, struct http_slice path, struct http_slice *runner)
+{
+    size_t pattern_len = strlen(pattern);
+    for (;;) {
+        struct http_slice want = first_segment(pattern, pattern_len);
+        struct http_slice have = first_segment(path.text, path.len);
+        if (want.len > 0 && want.text[0] == ':' && have.len > 0)
+            *runner = have;
+        else if (want.len != have.len || memcmp(want.text, have.text, want.len) != 0)
+            return false;
+        bool pattern_over = want.len == pattern_len, path_over = have.len == path.len;
+        if (pattern_over || path_over)
+            return pattern_over && path_over;
+        pattern += want.len + 1;
+        pattern_len -= want.len + 1;
+        path = (struct http_slice){path.text + have.len + 1, path.len - have.len - 1};
+    }
+}
+
+static void add_allowed(char allow[ROUTES_ALLOW_MAX], const char *method)
+{
+    size_t used = strlen(allow);
+    snprintf(allow + used, ROUTES_ALLOW_MAX - used, "%s%s", used ? ", " : "", method);
+}
+
+static const struct route *find(enum http_method method, struct http_slice path,
+                                struct http_slice *runner, char allow[ROUTES_ALLOW_MAX],
+                                struct err *err)
+{
+    const struct route *first = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        const struct route *route = &routes[i];
+        if (first ? strcmp(first->path, route->path) != 0 : !matches(route->path + 1, path, runner))
+            continue;
+        first = route;
+        if (route->method == method || (route->method == HTTP_GET && method == HTTP_HEAD))
+            return route;
+        add_allowed(allow, http_method_name(route->method));
+        if (route->method == HTTP_GET)
+            add_allowed(allow, "HEAD");
+    }
+    if (!first) {
+        err_set(err, ERR_NOT_FOUND, "no such path");
+        return NULL;
+    }
+    add_allowed(allow, "OPTIONS");
+    err_set(err, ERR_METHOD_NOT_ALLOWED, "allowed here: %s", allow);
+    return NULL;
+}
+
+const struct route *routes_find(enum http_method method, struct http_slice path,
+                                struct exchange *exchange, char allow[ROUTES_ALLOW_MAX],
+                                struct err *err)
+{
+    allow[0] = '\0';
+    if (path.len > 1 && path.text[path.len - 1] == '/')
+        path.len--;
+    if (path.len == 1 && path.text[0] == '*') { /* OPTIONS of the server as a whole */
+        strcpy(allow, "GET, HEAD, POST, DELETE, OPTIONS");
+        err_set(err, ERR_METHOD_NOT_ALLOWED, "allowed here: %s", allow);
+        return NULL;
+    }
+    struct http_slice runner = {0};
+    path = (struct http_slice){path.text + 1, path.len - 1};
+    const struct route *route = find(method, path, &runner, allow, err);
+    if (!route || !runner.text)
+        return route;
+    if (http_decode(runner, false, exchange->runner, sizeof(exchange->runner)) &&
+        id_name_valid(exchange->runner))
+        return route;
+    exchange->runner[0] = '\0';
+    err_set(err, ERR_RUNNER_NOT_FOUND, "\"%.*s\" is no runner's name",
+            runner.len > 60 ? 60 : (int)runner.len, runner.text);
+    return NULL;
+}

@@ -1,0 +1,199 @@
+#include "run_body.h"
+
+#include "../common/ids.h"
+#include "../common/json.h"
+#include "../common/mem.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static int check_string(const json_t *value, const char *what, const char *name, size_t most,
+                        struct err *err)
+{
+    if (!json_is_string(value))
+        return err_set(err, ERR_BAD_REQUEST, "%s%.60s: must be a string", what, name);
+    size_t len = json_string_length(value);
+    if (strlen(json_string_value(value)) != len)
+        return err_set(err, ERR_BAD_REQUEST, "%s%.60s: must not hold a NUL character", what, name);
+    if (len > most)
+        return err_set(err, ERR_BAD_REQUEST, "%s%.60s: has %zu bytes, at most %zu are allowed",
+                       what, name, len, most);
+    return 0;
+}
+
+static int parse_args(const json_t *body, struct run_request *request, struct err *err)
+{
+    if (json_get_array(body, "args", false, &request->args, err) != 0)
+        return -1;
+    size_t i, count = json_array_size(request->args);
+    if (count > RUN_ARGS_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "args: has %zu entries, at most %d are allowed", count,
+                       RUN_ARGS_MAX);
+    json_t *arg;
+    json_array_foreach(request->args, i, arg)
+    {
+        char index[24];
+        snprintf(index, sizeof(index), "%zu", i);
+        if (check_string(arg, "args.", index, RUN_STRING_MAX, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool is_env_name(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+    if (!name[0] || !strchr(letters, name[0]))
+        return false;
+    while (*name && (strchr(letters, *name) || (*name >= '0' && *name <= '9')))
+        name++;
+    return *name == '\0';
+}
+
+static int parse_env(const json_t *body, struct run_request *request, struct err *err)
+{
+    if (json_get_object(body, "env", false, &request->env, err) != 0)
+        return -1;
+    if (json_object_size(request->env) > RUN_ENV_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "env: has %zu entries, at most %d are allowed",
+                       json_object_size(request->env), RUN_ENV_MAX);
+    const char *name;
+    json_t *value;
+    json_object_foreach(request->env, name, value)
+    {
+        size_t len = strlen(name);
+        if (!is_env_name(name))
+            return err_set(err, ERR_BAD_REQUEST,
+                           "env: \"%.60s\" is no name: letters, digits and _, no digit first",
+                           name);
+        if (len >= RUN_STRING_MAX)
+            return err_set(err, ERR_BAD_REQUEST, "env: a name has %zu bytes", len);
+        /* The kernel sees NAME=value as one string. */
+        if (check_string(value, "env.", name, RUN_STRING_MAX - len - 1, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int set_time(double seconds, const struct run_limits *limits, struct run_request *request,
+                    struct err *err)
+{
+    double most = (double)limits->time_max_ms / 1000;
+    if (!(seconds > 0 && seconds <= most))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "time: %g is out of bounds, must be more than 0 and at most %g seconds",
+                       seconds, most);
+    request->time_ms = (int64_t)ceil(seconds * 1000);
+    return 0;
+}
+
+static int parse_time(const json_t *body, const char *query, const struct run_limits *limits,
+                      struct run_request *request, struct err *err)
+{
+    const json_t *value = json_object_get(body, "time");
+    request->time_ms = limits->time_ms;
+    if (value && !json_is_null(value)) {
+        if (!json_is_number(value))
+            return err_set(err, ERR_BAD_REQUEST, "time: must be a number of seconds");
+        return set_time(json_number_value(value), limits, request, err);
+    }
+    if (!query)
+        return 0;
+    char *end;
+    errno = 0;
+    double seconds = strtod(query, &end);
+    if (end == query || *end != '\0' || strspn(query, "0123456789.") != strlen(query))
+        return err_set(err, ERR_BAD_REQUEST, "time: \"%.40s\" is not a number of seconds", query);
+    return set_time(seconds, limits, request, err);
+}
+
+static int parse_memory(const json_t *body, enum run_body_kind kind,
+                        const struct run_limits *limits, struct run_request *request,
+                        struct err *err)
+{
+    if (kind == RUN_BODY_NAMED) {
+        const json_t *value = json_object_get(body, "memory");
+        if (value && !json_is_null(value))
+            return err_set(err, ERR_BAD_REQUEST,
+                           "memory: is set when the runner is made, not for a run on it");
+        return 0;
+    }
+    request->memory_bytes = limits->memory_bytes;
+    return json_get_int(body, "memory", false, RUN_MEMORY_LEAST, limits->memory_max_bytes,
+                        &request->memory_bytes, err);
+}
+
+static int parse_name(const json_t *body, struct run_request *request, struct err *err)
+{
+    if (json_get_string(body, "name", false, &request->keep_name, NULL, err) != 0)
+        return -1;
+    const char *name = request->keep_name;
+    if (!name)
+        return 0;
+    if (!id_name_valid(name))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "name: \"%.60s\" must be a letter a-z, then letters a-z, digits and -, at "
+                       "most %d in all",
+                       name, NAME_MAX_LEN);
+    if (strcmp(name, "run") == 0 || strcmp(name, "new") == 0)
+        return err_set(err, ERR_BAD_REQUEST, "name: run and new are no runner's name");
+    return 0;
+}
+
+static int parse_code(const json_t *body, enum run_body_kind kind, struct run_request *request,
+                      struct err *err)
+{
+    static const char *const of_no_use[] = {"stdin", "args", "env", "time", "language", NULL};
+    if (json_get_string(body, "code", kind != RUN_BODY_NEW, &request->code, &request->code_len,
+                        err) != 0)
+        return -1;
+    for (size_t i = 0; !request->code && of_no_use[i]; i++) {
+        const json_t *value = json_object_get(body, of_no_use[i]);
+        if (value && !json_is_null(value))
+            return err_set(err, ERR_BAD_REQUEST, "%s: is of no use without code", of_no_use[i]);
+    }
+    return json_get_string(body, "stdin", false, &request->input, &request->input_len, err);
+}
+
+static int parse_language(const json_t *body, struct run_request *request, struct err *err)
+{
+    const char *name = NULL;
+    size_t len = 0;
+    if (json_get_string(body, "language", false, &name, &len, err) != 0)
+        return -1;
+    request->language = name ? language_find(name, len, err) : language_default();
+    return request->language ? 0 : -1;
+}
+
+static int parse_fields(const json_t *body, const char *time_query, enum run_body_kind kind,
+                        const struct run_limits *limits, struct run_request *request,
+                        struct err *err)
+{
+    static const char *const keys[] = {"code", "language", "stdin",  "args",
+                                       "env",  "time",     "memory", NULL};
+    static const char *const new_keys[] = {"code", "language", "stdin", "args", "env",
+                                           "time", "memory",   "name",  NULL};
+    if (json_only_keys(body, kind == RUN_BODY_NEW ? new_keys : keys, err) != 0 ||
+        parse_code(body, kind, request, err) != 0 || parse_language(body, request, err) != 0 ||
+        parse_args(body, request, err) != 0 || parse_env(body, request, err) != 0 ||
+        parse_time(body, time_query, limits, request, err) != 0)
+        return -1;
+    if (kind == RUN_BODY_NEW && parse_name(body, request, err) != 0)
+        return -1;
+    return parse_memory(body, kind, limits, request, err);
+}
+
+int run_body_parse(const char *text, size_t len, const char *time_query, enum run_body_kind kind,
+                   const struct run_limits *limits, struct run_request *request, struct err *err)
+{
+    json_t *body = len > 0 ? json_parse_object(text, len, true, err) : json_object();
+    if (!body)
+        return -1;
+    if (parse_fields(body, time_query, kind, limits, request, err) != 0) {
+        json_decref(body);
+        return -1;
+    }
+    request->hold = body;
+    return 0;
+}
