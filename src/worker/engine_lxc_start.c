@@ -141,7 +141,7 @@ static void run_container(const struct starter *starter, const struct start_requ
         return;
     }
     container->want_daemonize(container, false);
-    char *const argv[] = {AGENT_PATH, NULL};
+    char *const argv[] = {(char *)AGENT_PATH, NULL};
     if (!container->start(container, 0, argv)) {
         char text[200];
         read_lxc_log(log, text, sizeof(text));
