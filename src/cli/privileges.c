@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -78,15 +79,31 @@ static int check_no_way_back(struct err *err)
     return 0;
 }
 
+/* The kernel forgets at a change of user what should happen when the parent dies. */
+static int keep_death_signal(int signal, pid_t parent, struct err *err)
+{
+    if (signal != 0 && prctl(PR_SET_PDEATHSIG, signal) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "ask for the parent's death signal");
+    if (signal != 0 && getppid() != parent) /* it died meanwhile */
+        raise(signal);
+    return 0;
+}
+
 int privileges_drop(const struct privileges *privileges, struct err *err)
 {
     if (!privileges->root)
         return 0;
+    pid_t parent = getppid();
+    int death_signal = 0;
+    if (prctl(PR_GET_PDEATHSIG, &death_signal) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "read the parent's death signal");
     if (initgroups(privileges->user, privileges->gid) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "initgroups");
     if (setresgid(privileges->gid, privileges->gid, privileges->gid) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setresgid");
     if (setresuid(privileges->uid, privileges->uid, privileges->uid) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setresuid");
+    if (keep_death_signal(death_signal, parent, err) != 0)
+        return -1;
     return check_no_way_back(err);
 }

@@ -24,7 +24,9 @@ int privileges_find(struct privileges *privileges, const char *user, const char 
  */
 int privileges_seal(const struct privileges *privileges, struct err *err);
 
-/* Becomes that user for good, in all threads, and checks that there is no way back. */
+/* Becomes that user for good, in all threads, and checks that there is no way back. What a
+ * supervisor asked to happen at its own death still happens.
+ */
 int privileges_drop(const struct privileges *privileges, struct err *err);
 
 #endif

@@ -1,0 +1,121 @@
+#include "verbs.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SETTINGS_HELP                                                                              \
+    "  --config FILE            read the settings from FILE (/etc/codeland/codeland.conf)\n"       \
+    "  --set SECTION.KEY=VALUE  change one setting, e.g. --set http.listen=127.0.0.1:9000\n"
+
+static const struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage, *summary, *help;
+} verbs[] = {
+    {"up", cli_up, "codeland up [OPTION]...",
+     "start everything on this machine and keep it running",
+     "Makes the template on first use, starts the worker and the manager, waits until runners are\n"
+     "warm, says hello through the API, and then supervises both until Ctrl-C. Needs root.\n\n"
+     "Options:\n" SETTINGS_HELP},
+    {"serve", cli_serve, "codeland serve [OPTION]...",
+     "the manager alone: HTTP API, in front of workers",
+     "Serves the HTTP API. `codeland up` starts it together with a worker.\n\n"
+     "Options:\n" SETTINGS_HELP
+     "  --check-config           read the settings, say what is wrong with them, and exit\n"},
+    {"template", cli_template, "codeland template build NAME | ls [OPTION]...",
+     "make and list the root file systems of runners",
+     "  build NAME  makes a template, or makes it again, from its recipe (needs root)\n"
+     "  ls          lists the templates of this machine\n\n"
+     "Options:\n" SETTINGS_HELP},
+};
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void print_help(FILE *out)
+{
+    fprintf(out,
+            "CodeLand %s runs other people's code in fresh Linux containers.\n\n"
+            "Usage: codeland VERB [OPTION]...\n\n",
+            CODELAND_VERSION);
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    fprintf(out, "\n`codeland VERB --help` says more about each.\n");
+}
+
+/* How many letters must be changed, added or dropped; both words are short. */
+static size_t distance(const char *a, const char *b)
+{
+    enum { WORD_MAX = 32 };
+    size_t row[WORD_MAX + 1], a_len = strlen(a), b_len = strlen(b);
+    if (a_len > WORD_MAX || b_len > WORD_MAX)
+        return WORD_MAX;
+    for (size_t j = 0; j <= b_len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            size_t add = row[j - 1] + 1, drop = row[j] + 1;
+            diagonal = row[j];
+            row[j] = change < add ? change : add;
+            if (drop < row[j])
+                row[j] = drop;
+        }
+    }
+    return row[b_len];
+}
+
+static int unknown_verb(const char *word)
+{
+    const struct verb *nearest = NULL;
+    size_t least = 3; /* further away it is no typing error */
+    for (size_t i = 0; i < VERBS; i++) {
+        size_t d = distance(word, verbs[i].name);
+        if (d < least && d < strlen(verbs[i].name)) {
+            least = d;
+            nearest = &verbs[i];
+        }
+    }
+    fprintf(stderr, "codeland: there is no verb \"%.60s\"", word);
+    if (nearest)
+        fprintf(stderr, "; did you mean \"%s\"?\n", nearest->name);
+    else
+        fprintf(stderr, "; see codeland --help\n");
+    return EXIT_USAGE;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_help(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("codeland %s\n", CODELAND_VERSION);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, word) != 0)
+            continue;
+        if (asks_for_help(argc - 1, argv + 1)) {
+            printf("Usage: %s\n\n%s", verbs[i].usage, verbs[i].help);
+            return EXIT_OK;
+        }
+        return verbs[i].run(argc - 1, argv + 1);
+    }
+    return unknown_verb(word);
+}

@@ -1,0 +1,289 @@
+#include "template_build.h"
+
+#include "../common/locate.h"
+#include "lines.h"
+#include "process.h"
+#include "recipe.h"
+#include "template_progress.h"
+
+#include "../common/fd.h"
+#include "../common/json.h"
+#include "../common/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define OS_RELEASE "/etc/os-release"
+#define MMDEBSTRAP "/usr/bin/mmdebstrap"
+#define FACT "codeland: "
+
+/* A build in progress. */
+struct work {
+    const struct template_build *build;
+    struct screen *screen;
+    char script[PATH_MAX];
+    struct recipe recipe;
+    char suite[64], system[64];
+    char fresh[PATH_MAX], target[PATH_MAX], old[PATH_MAX], log_path[PATH_MAX];
+    int log;
+    struct template_progress progress;
+    /* What the script told about its result. */
+    json_t *packages;
+    char architecture[32];
+    int64_t size_bytes;
+};
+
+#define BUILT "templates"
+#define INSTALLED "share/codeland/templates"
+
+static int find_recipe(struct work *work, struct err *err)
+{
+    char file[NAME_MAX_LEN + 8], path[PATH_MAX];
+    const struct template_build *build = work->build;
+    if (!id_name_valid(build->name) || !str_format(file, sizeof(file), "%s.conf", build->name))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "\"%.60s\" is no template's name: a letter a-z, then letters, digits and -",
+                       build->name);
+    if (locate_file(work->script, build->self, BUILT, INSTALLED, "make-rootfs", err) != 0)
+        return -1;
+    if (locate_file(path, build->self, BUILT, INSTALLED, file, err) != 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no recipe for it: no %s beside %s", file,
+                       work->script);
+    return recipe_read(&work->recipe, path, err);
+}
+
+static int prepare(struct work *work, struct err *err)
+{
+    const struct template_build *build = work->build;
+    if (geteuid() != 0)
+        return err_set(err, ERR_FORBIDDEN, "making a template needs root; use sudo");
+    if (find_recipe(work, err) != 0)
+        return -1;
+    if (access(MMDEBSTRAP, X_OK) != 0)
+        return err_set(err, ERR_NOT_AVAILABLE,
+                       "mmdebstrap is not installed; install it: apt-get install mmdebstrap");
+    if (!recipe_os_release(OS_RELEASE, "VERSION_CODENAME", work->suite, sizeof(work->suite)) ||
+        !recipe_os_release(OS_RELEASE, "ID", work->system, sizeof(work->system)))
+        return err_set(err, ERR_NOT_AVAILABLE,
+                       OS_RELEASE " has no VERSION_CODENAME: this is not a Debian release");
+    char logs[PATH_MAX];
+    if (!template_path(work->target, sizeof(work->target), build->state_dir, build->name, "") ||
+        !str_format(work->fresh, sizeof(work->fresh), "%s.new", work->target) ||
+        !str_format(work->old, sizeof(work->old), "%s.old", work->target) ||
+        !str_format(logs, sizeof(logs), "%s/log", build->state_dir) ||
+        !str_format(work->log_path, sizeof(work->log_path), "%s/log/template-%s.log",
+                    build->state_dir, build->name))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", build->state_dir);
+    return fd_mkdirs(logs, 0755, err);
+}
+
+/* The folder of all templates, locked against a second build; closing it unlocks. */
+static int lock_templates(const char *state_dir, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!str_format(path, sizeof(path), "%s/templates", state_dir))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", state_dir);
+    if (fd_mkdirs(path, 0755, err) != 0)
+        return -1;
+    cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK
+                   ? err_set(err, ERR_NOT_AVAILABLE, "another template is being built in %s", path)
+                   : err_sys(err, ERR_INTERNAL, errno, "cannot lock %s", path);
+    return steal_fd(&fd);
+}
+
+/* "package NAME VERSION", "architecture NAME", "size BYTES" */
+static void take_fact(struct work *work, const char *fact)
+{
+    char name[128], version[128];
+    int64_t bytes;
+    if (sscanf(fact, "package %127s %127s", name, version) == 2)
+        json_array_append_new(work->packages,
+                              json_pack("{s:s, s:s}", "name", name, "version", version));
+    else if (sscanf(fact, "architecture %31s", work->architecture) == 1)
+        return;
+    else if (sscanf(fact, "size %" SCNd64, &bytes) == 1)
+        work->size_bytes = bytes;
+}
+
+static void on_line(const char *line, void *data)
+{
+    struct work *work = data;
+    if (work->log >= 0)
+        dprintf(work->log, "%s\n", line);
+    if (str_starts_with(line, FACT))
+        take_fact(work, line + strlen(FACT));
+    else if (template_progress_line(&work->progress, line))
+        screen_step(work->screen, work->progress.percent, work->progress.detail);
+}
+
+/* Reads all it prints until nobody holds its output any more. */
+static int follow(struct work *work, pid_t pid, int output, struct err *err)
+{
+    struct lines lines = {0};
+    bool stopped = false;
+    struct pollfd fds[] = {{.fd = output, .events = POLLIN},
+                           {.fd = work->build->stop_fd, .events = POLLIN}};
+    do {
+        if (poll(fds, 2, 100) < 0 && errno != EINTR)
+            abort();
+        if (fds[1].revents && !stopped) {
+            stopped = true;
+            fds[1].fd = -1;
+            kill(pid, SIGKILL); /* and its namespace dies with it */
+        }
+        screen_tick(work->screen);
+    } while (lines_read(&lines, output, on_line, work));
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (stopped)
+        return err_set(err, ERR_TIMED_OUT, "interrupted; nothing was changed");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    char how[64];
+    process_describe(status, how, sizeof(how));
+    return err_set(err, ERR_NOT_AVAILABLE, "while %.50s: %.120s (all of it: %s)",
+                   work->progress.detail[0] ? work->progress.detail : "starting",
+                   work->progress.problem[0] ? work->progress.problem : how, work->log_path);
+}
+
+static int make_rootfs(struct work *work, struct err *err)
+{
+    char rootfs[PATH_MAX];
+    if (!str_format(rootfs, sizeof(rootfs), "%s/rootfs", work->fresh))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", work->fresh);
+    const char *argv[] = {"unshare",
+                          "--mount",
+                          "--pid",
+                          "--fork",
+                          "--mount-proc",
+                          "--kill-child",
+                          work->script,
+                          rootfs,
+                          work->suite,
+                          work->recipe.packages,
+                          NULL};
+    int output[2];
+    if (pipe2(output, O_CLOEXEC) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "pipe");
+    fd_set_nonblock(output[0], true);
+    struct process_spec spec = {.argv = argv, .output = output[1], .death_signal = SIGKILL};
+    pid_t pid = process_start(&spec, err);
+    close(output[1]);
+    int rc = pid < 0 ? -1 : follow(work, pid, output[0], err);
+    close(output[0]);
+    return rc;
+}
+
+static int write_json(struct work *work, struct err *err)
+{
+    char path[PATH_MAX], from[TEMPLATE_TEXT_MAX + 1], made[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(made, sizeof(made), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    str_format(from, sizeof(from), "%s %s %s", work->system, work->suite, work->architecture);
+    cleanup_json json_t *object =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:O}", "format", TEMPLATE_FORMAT, "name",
+                  work->build->name, "description", work->recipe.description, "from", from, "made",
+                  made, "sizeBytes", (json_int_t)work->size_bytes, "packages", work->packages);
+    char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
+    if (!text || !str_format(path, sizeof(path), "%s/template.json", work->fresh)) {
+        free(text);
+        return err_set(err, ERR_INTERNAL, "cannot describe the template");
+    }
+    int rc = fd_replace_file(path, text, strlen(text), 0644, true, err);
+    free(text);
+    return rc;
+}
+
+/* One rename puts it in place, after all of it is on the disk. */
+static int put_in_place(struct work *work, int templates, struct err *err)
+{
+    cleanup_close int fresh = open(work->fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fresh < 0 || syncfs(fresh) != 0)
+        return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno, "%s",
+                       work->fresh);
+    if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_NOREPLACE) != 0) {
+        if (errno != EEXIST)
+            return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
+        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_EXCHANGE) != 0 ||
+            rename(work->fresh, work->old) != 0)
+            return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
+    }
+    return fsync(templates) == 0 ? 0
+                                 : err_sys(err, ERR_INTERNAL, errno, "%s", work->build->state_dir);
+}
+
+static int build_locked(struct work *work, int templates, struct err *err)
+{
+    if (fd_remove_tree(work->fresh, err) != 0 || fd_remove_tree(work->old, err) != 0 ||
+        fd_mkdirs(work->fresh, 0755, err) != 0)
+        return -1;
+    if (make_rootfs(work, err) == 0 && write_json(work, err) == 0 &&
+        put_in_place(work, templates, err) == 0)
+        return 0;
+    fd_remove_tree(work->fresh, NULL);
+    return -1;
+}
+
+static void report(struct work *work)
+{
+    char took[24];
+    progress_duration(took, sizeof(took), screen_elapsed(work->screen));
+    screen_done(work->screen, "%s, %.0f MB, %zu packages, made in %s", work->build->name,
+                (double)work->size_bytes / 1e6, json_array_size(work->packages), took);
+}
+
+int template_build(const struct template_build *build, struct screen *screen, struct err *err)
+{
+    struct work work = {.build = build, .screen = screen, .log = -1};
+    if (prepare(&work, err) != 0)
+        return -1;
+    cleanup_close int templates = lock_templates(build->state_dir, err);
+    if (templates < 0)
+        return -1;
+    work.log = open(work.log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    work.packages = json_array();
+    int rc = build_locked(&work, templates, err);
+    if (rc == 0)
+        rc = template_check(build->state_dir, build->name, err);
+    if (rc == 0)
+        report(&work);
+    json_decref(work.packages);
+    fd_close(&work.log);
+    return rc;
+}
+
+void template_build_sweep(const char *state_dir)
+{
+    struct err err;
+    char path[PATH_MAX];
+    cleanup_close int templates = lock_templates(state_dir, &err);
+    DIR *folder = templates >= 0 && str_format(path, sizeof(path), "%s/templates", state_dir)
+                      ? opendir(path)
+                      : NULL;
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot && dot > entry->d_name && (strcmp(dot, ".new") == 0 || strcmp(dot, ".old") == 0) &&
+            template_path(path, sizeof(path), state_dir, entry->d_name, ""))
+            fd_remove_tree(path, &err);
+    }
+    closedir(folder);
+}

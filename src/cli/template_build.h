@@ -1,0 +1,30 @@
+/* Making a template: mmdebstrap into a folder beside it, then one rename. An interrupted or failed
+ * build leaves the old template in place, and nothing but what the next build removes.
+ */
+#ifndef CLI_TEMPLATE_BUILD_H
+#define CLI_TEMPLATE_BUILD_H
+
+#include "screen.h"
+
+#include "../common/err.h"
+#include "../common/template.h"
+
+struct template_build {
+    const char *state_dir, *name;
+    const char *self; /* this program's file: recipes are found from there */
+    int stop_fd;      /* readable: give up; from process_catch_stop */
+};
+
+/* Blocks, for about half a minute, and moves the screen's open step meanwhile; on success it closes
+ * the step. Fails when another build is going on, and for each reason with what to do about it. A
+ * template that it replaces stays as NAME.old for runners that live on it, until the next build or
+ * template_build_sweep.
+ */
+int template_build(const struct template_build *build, struct screen *screen, struct err *err);
+
+/* Removes what interrupted builds and replaced templates left, unless a build is going on. Only
+ * when no runner exists.
+ */
+void template_build_sweep(const char *state_dir);
+
+#endif
