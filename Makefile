@@ -1,0 +1,55 @@
+# Only delegates: meson and ninja build, scripts/ and tests/run do the rest.
+#
+#   sudo make run     everything, from nothing to a first run; Ctrl-C ends it
+#   sudo make check   every test
+#
+# ARGS is handed on: sudo make run ARGS="--set http.listen=127.0.0.1:9000"
+
+ARGS =
+
+.PHONY: build run check bench format install clean help
+
+build:
+	@scripts/packages run build
+	@scripts/build build -Dtests=false
+
+run:
+	@scripts/need-root "make run"
+	@scripts/packages run build
+	@scripts/user
+	@scripts/build build -Dtests=false
+	@exec build/src/cli/codeland up $(ARGS)
+
+check:
+	@scripts/need-root "make check"
+	@scripts/packages run build test
+	@scripts/user
+	@scripts/build build -Dtests=false
+	@scripts/build build-san -Dtests=true -Db_sanitize=address,undefined -Db_lundef=false
+	@exec tests/run $(ARGS)
+
+bench:
+	@scripts/need-root "make bench"
+	@scripts/packages run build bench
+	@scripts/user
+	@scripts/build build -Dtests=false
+	@exec bench/run $(ARGS)
+
+format:
+	@scripts/packages test
+	@scripts/format
+
+install: build
+	@meson install -C build --no-rebuild
+
+clean:
+	@rm -rf build build-san
+
+help:
+	@echo "make            build into ./build"
+	@echo "sudo make run   start everything on this machine; Ctrl-C stops it"
+	@echo "sudo make check run every test"
+	@echo "sudo make bench measure"
+	@echo "make format     format the C sources"
+	@echo "make install    install what was built (DESTDIR is understood)"
+	@echo "make clean      remove what was built"
