@@ -1,17 +1,25 @@
 #include "chan.h"
 
+#include "../common/buf.h"
 #include "../common/fd.h"
 #include "../common/mem.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
-/* How it works. Reads land in `in`, frames are cut from its front. Writes are tried at once and
- * what the kernel does not take is queued as libuv requests. A peer that answers and closes without
- * reading all we send makes a write fail while its answer still waits to be read: so a failed write
- * only makes the peer `deaf`, and the end is what the reading side finds. `over` is set then;
- * on_closed fires from the loop. chan_destroy sets `closing`; the memory goes with the last close
- * callback of the two handles.
+/* How it works. Reads land in `in`, frames are cut from its front, and it is freed whenever it is
+ * empty: most channels are idle. A frame to send is offered to the kernel at once; what it does not
+ * take waits in `out`, and becomes one libuv write when the write before it is done.
+ *
+ * A peer that answers and closes without reading all we send makes a write fail while its answer
+ * still waits to be read: so a failed write only makes the peer `deaf`, and the end is what the
+ * reading side finds. `over` is set then; on_closed fires from the loop. chan_destroy sets
+ * `closing`; the memory goes with the last close callback of the two handles.
+ *
+ * The timer has four uses, of which one at a time is due: another attempt to connect, frames that
+ * waited for chan_resume, on_closed, and the end of a linger.
  */
 struct chan {
     union {
@@ -19,29 +27,33 @@ struct chan {
         uv_stream_t stream;
         uv_pipe_t pipe;
     } io;
-    uv_timer_t timer; /* fires on_closed from the loop, and ends a linger */
+    uv_timer_t timer;
+    uv_write_t write;
     const struct chan_ops *ops;
     void *data;
+    char *path;     /* where to connect; NULL once connected */
+    uint64_t until; /* uv_now: of connecting, or of a linger */
     char *in;
     size_t in_len, in_room;
-    bool connected, reading, paused, above_high, dispatching, deaf, over, told, closing;
+    struct buf out;
+    char *writing; /* what libuv is writing, NULL: nothing */
+    bool connected, reading, paused, above_high, dispatching, deaf, over, closing;
     int open_handles;
     struct err why;
 };
 
-struct request {
-    uv_write_t write;
-    size_t len;
-    char bytes[];
-};
-
 #define READ_ROOM (FRAME_HEADER_LEN + FRAME_DATA_MAX)
+#define CONNECT_RETRY_MS 5
+
+static void flush(struct chan *chan);
 
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct chan *chan = handle->data;
     if (--chan->open_handles > 0)
         return;
+    buf_finish(&chan->out);
+    free(chan->path);
     free(chan->in);
     free(chan);
 }
@@ -54,15 +66,16 @@ static void close_handles(struct chan *chan)
     }
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer);
+
+static void set_timer(struct chan *chan, uint64_t after_ms)
 {
-    struct chan *chan = timer->data;
-    if (chan->closing) {
-        close_handles(chan);
-    } else if (chan->over && !chan->told) {
-        chan->told = true;
-        chan->ops->on_closed(chan, &chan->why, chan->data);
-    }
+    uv_timer_start(&chan->timer, on_timer, after_ms, 0);
+}
+
+static uint64_t now_ms(const struct chan *chan)
+{
+    return uv_now(chan->timer.loop);
 }
 
 /* The connection is over; the owner hears of it from the loop, never inside its own call. */
@@ -75,7 +88,7 @@ static void end(struct chan *chan, const struct err *why)
     if (chan->reading)
         uv_read_stop(&chan->io.stream);
     chan->reading = false;
-    uv_timer_start(&chan->timer, on_timer, 0, 0);
+    set_timer(chan, 0);
 }
 
 static void end_sys(struct chan *chan, int uv_status, const char *doing)
@@ -93,11 +106,25 @@ static void end_bad_frame(struct chan *chan, const struct frame *frame)
     end(chan, &why);
 }
 
-/* Hands out the frames at the front of `in`. Returns false when the owner destroyed the channel. */
-static bool dispatch(struct chan *chan)
+static void end_cut_off(struct chan *chan)
 {
-    if (chan->dispatching || chan->in_len == 0)
-        return true;
+    struct err why;
+    err_set(&why, ERR_BAD_GATEWAY, "the peer closed in the middle of a frame");
+    end(chan, &why);
+}
+
+static void free_empty_in(struct chan *chan)
+{
+    if (chan->in_len > 0)
+        return;
+    free(chan->in);
+    chan->in = NULL;
+    chan->in_room = 0;
+}
+
+/* Hands out the frames at the front of `in`. The owner may have destroyed the channel after. */
+static void dispatch(struct chan *chan)
+{
     chan->dispatching = true;
     size_t at = 0;
     while (!chan->closing && !chan->over && !chan->paused) {
@@ -115,10 +142,10 @@ static bool dispatch(struct chan *chan)
         at += used;
         chan->ops->on_frame(chan, &frame, chan->data);
     }
+    chan->dispatching = false;
     chan->in_len -= at;
     memmove(chan->in, chan->in + at, chan->in_len);
-    chan->dispatching = false;
-    return !chan->closing;
+    free_empty_in(chan);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -136,21 +163,18 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     (void)buf;
     struct chan *chan = stream->data;
-    if (len == 0)
-        return;
-    if (len == UV_EOF) {
-        if (chan->in_len == 0)
-            end(chan, NULL);
-        else
-            end_sys(chan, UV_EPIPE, "the peer closed in the middle of a frame");
+    if (len > 0) {
+        chan->in_len += (size_t)len;
+        dispatch(chan);
         return;
     }
-    if (len < 0) {
+    if (len == UV_EOF && chan->in_len == 0)
+        end(chan, NULL);
+    else if (len == UV_EOF)
+        end_cut_off(chan);
+    else if (len < 0)
         end_sys(chan, (int)len, "read");
-        return;
-    }
-    chan->in_len += (size_t)len;
-    dispatch(chan);
+    free_empty_in(chan);
 }
 
 static void start_reading(struct chan *chan)
@@ -166,6 +190,7 @@ static struct chan *allocate(uv_loop_t *loop, const struct chan_ops *ops, void *
     struct chan *chan = mem_new(struct chan);
     chan->ops = ops;
     chan->data = data;
+    buf_init(&chan->out, CHAN_CAP + FRAME_HEADER_LEN + FRAME_CONTROL_MAX);
     uv_pipe_init(loop, &chan->io.pipe, 0);
     uv_timer_init(loop, &chan->timer);
     chan->io.handle.data = chan;
@@ -174,53 +199,99 @@ static struct chan *allocate(uv_loop_t *loop, const struct chan_ops *ops, void *
     return chan;
 }
 
+/* Takes a connected socket; a uv status. */
+static int open_pipe(struct chan *chan, int take_fd)
+{
+    int status = uv_pipe_open(&chan->io.pipe, take_fd);
+    if (status != 0) {
+        close(take_fd);
+        return status;
+    }
+    chan->connected = true;
+    flush(chan);
+    start_reading(chan);
+    return 0;
+}
+
 struct chan *chan_create(uv_loop_t *loop, int take_fd, const struct chan_ops *ops, void *data,
                          struct err *err)
 {
     struct chan *chan = allocate(loop, ops, data);
-    int status = uv_pipe_open(&chan->io.pipe, take_fd);
+    int status = open_pipe(chan, take_fd);
     if (status != 0) {
-        close(take_fd);
         err_sys(err, ERR_INTERNAL, -status, "uv_pipe_open");
         chan_destroy(chan, false);
         return NULL;
     }
-    chan->connected = true;
-    start_reading(chan);
     return chan;
 }
 
-static void on_connected(uv_connect_t *request, int status)
+/* A connected socket, or -1 with errno: a unix socket is connected at once or not at all. */
+static int connect_now(const char *path)
 {
-    struct chan *chan = request->handle->data;
-    free(request);
-    if (status == UV_ECANCELED)
-        return;
-    if (status != 0) {
-        end_sys(chan, status, "connect");
-        return;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path));
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+/* EAGAIN is a listener whose queue is full: it is there, and busy; nothing tells when it is not. */
+static void try_connect(struct chan *chan)
+{
+    int fd = connect_now(chan->path);
+    int failed = fd < 0 ? errno : -open_pipe(chan, fd);
+    if (failed == EAGAIN && now_ms(chan) < chan->until) {
+        set_timer(chan, CONNECT_RETRY_MS);
+    } else if (failed && chan->closing) {
+        close_handles(chan);
+    } else if (failed) {
+        struct err why;
+        err_sys(&why, ERR_BAD_GATEWAY, failed, "connect to %s", chan->path);
+        end(chan, &why);
+    } else {
+        free(steal_ptr(chan->path));
+        if (chan->closing)
+            set_timer(chan, chan->until - now_ms(chan));
     }
-    chan->connected = true;
-    start_reading(chan);
 }
 
 struct chan *chan_connect(uv_loop_t *loop, const char *path, const struct chan_ops *ops, void *data,
                           struct err *err)
 {
-    if (strlen(path) >= 108) { /* sizeof(sun_path), unix(7); libuv would cut it silently */
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
         err_set(err, ERR_INTERNAL, "%s: longer than a socket's path may be", path);
         return NULL;
     }
     struct chan *chan = allocate(loop, ops, data);
-    uv_pipe_connect(mem_new(uv_connect_t), &chan->io.pipe, path, on_connected);
+    chan->path = mem_strdup(path);
+    uv_update_time(loop);
+    chan->until = now_ms(chan) + CHAN_CONNECT_MS;
+    try_connect(chan);
     return chan;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct chan *chan = timer->data;
+    if (chan->closing && now_ms(chan) >= chan->until) {
+        close_handles(chan);
+    } else if (chan->over) {
+        chan->ops->on_closed(chan, &chan->why, chan->data);
+    } else if (!chan->connected) {
+        try_connect(chan);
+    } else if (!chan->paused && chan->in_len > 0) {
+        dispatch(chan);
+        start_reading(chan);
+    }
 }
 
 static void after_write(struct chan *chan)
 {
     size_t queued = chan_queued(chan);
     if (chan->closing) {
-        if (queued == 0 || chan->deaf)
+        if (queued == 0)
             close_handles(chan);
         return;
     }
@@ -233,69 +304,79 @@ static void after_write(struct chan *chan)
 
 static void on_written(uv_write_t *write, int status)
 {
-    struct request *request = (struct request *)write;
     struct chan *chan = write->handle->data;
-    free(request);
+    free(steal_ptr(chan->writing));
     if (status == UV_ECANCELED)
         return;
-    if (status != 0)
-        chan->deaf = true;
+    chan->deaf = status != 0;
+    flush(chan);
     after_write(chan);
 }
 
-static void queue_rest(struct chan *chan, const unsigned char *header, const char *payload,
-                       size_t len, size_t sent)
+static void flush(struct chan *chan)
 {
-    size_t total = FRAME_HEADER_LEN + len;
-    struct request *request = mem_calloc(1, sizeof(*request) + total - sent);
-    request->len = total - sent;
-    size_t header_sent = sent < FRAME_HEADER_LEN ? sent : FRAME_HEADER_LEN;
-    size_t header_left = FRAME_HEADER_LEN - header_sent;
-    memcpy(request->bytes, header + header_sent, header_left);
-    if (len > 0)
-        memcpy(request->bytes + header_left, payload + (sent - header_sent),
-               request->len - header_left);
-    uv_buf_t buf = uv_buf_init(request->bytes, (unsigned)request->len);
-    int status = uv_write(&request->write, &chan->io.stream, &buf, 1, on_written);
-    if (status != 0) {
-        free(request);
+    if (chan->deaf)
+        buf_finish(&chan->out);
+    if (chan->out.len == 0 || chan->writing || !chan->connected)
+        return;
+    uv_buf_t bytes = uv_buf_init(NULL, (unsigned)chan->out.len);
+    bytes.base = chan->writing = buf_steal(&chan->out);
+    if (uv_write(&chan->write, &chan->io.stream, &bytes, 1, on_written) != 0) {
+        free(steal_ptr(chan->writing));
         chan->deaf = true;
     }
+}
+
+/* How much of the frame the kernel takes now; the peer is deaf when it takes no more at all. */
+static size_t write_now(struct chan *chan, unsigned char *header, const void *payload, size_t len)
+{
+    if (!chan->connected || chan->writing || chan->out.len > 0)
+        return 0;
+    uv_buf_t parts[2] = {uv_buf_init((char *)header, FRAME_HEADER_LEN),
+                         uv_buf_init((char *)payload, (unsigned)len)};
+    int sent = uv_try_write(&chan->io.stream, parts, len ? 2 : 1);
+    if (sent < 0 && sent != UV_EAGAIN)
+        chan->deaf = true;
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+static bool may_send(struct chan *chan, enum frame_type type, size_t len)
+{
+    struct err why;
+    if (chan->over || chan->deaf || chan->closing)
+        return false;
+    if ((int64_t)len > frame_max_len((uint8_t)type))
+        err_set(&why, ERR_INTERNAL, "a %s of %zu bytes is longer than it may be",
+                frame_name((uint8_t)type), len);
+    else if (chan_queued(chan) > CHAN_CAP)
+        err_set(&why, ERR_BAD_GATEWAY, "the peer reads too slowly: %d bytes are waiting", CHAN_CAP);
+    else
+        return true;
+    end(chan, &why);
+    return false;
 }
 
 void chan_send(struct chan *chan, enum frame_type type, const void *payload, size_t len)
 {
-    if (chan->over || chan->deaf || chan->closing)
+    if (!may_send(chan, type, len))
         return;
-    if (chan_queued(chan) > CHAN_CAP) {
-        struct err why;
-        err_set(&why, ERR_BAD_GATEWAY, "the peer reads too slowly: %d bytes are waiting", CHAN_CAP);
-        end(chan, &why);
-        return;
-    }
     unsigned char header[FRAME_HEADER_LEN];
     frame_put_header(header, (uint8_t)type, 0, (uint32_t)len);
-    ssize_t sent = 0;
-    if (chan->connected) {
-        uv_buf_t parts[2] = {uv_buf_init((char *)header, sizeof(header)),
-                             uv_buf_init((char *)payload, (unsigned)len)};
-        sent = uv_try_write(&chan->io.stream, parts, len ? 2 : 1);
-        if (sent == UV_EAGAIN)
-            sent = 0;
-        if (sent < 0) {
-            chan->deaf = true;
-            return;
-        }
-    }
-    if ((size_t)sent < FRAME_HEADER_LEN + len)
-        queue_rest(chan, header, payload, len, (size_t)sent);
+    size_t sent = write_now(chan, header, payload, len);
+    if (chan->deaf || sent == sizeof(header) + len)
+        return;
+    size_t header_sent = sent < sizeof(header) ? sent : sizeof(header);
+    size_t payload_sent = sent - header_sent;
+    buf_append(&chan->out, header + header_sent, sizeof(header) - header_sent);
+    buf_append(&chan->out, (const char *)payload + payload_sent, len - payload_sent);
+    flush(chan);
     if (chan_queued(chan) > CHAN_HIGH)
         chan->above_high = true;
 }
 
 size_t chan_queued(const struct chan *chan)
 {
-    return uv_stream_get_write_queue_size(&chan->io.stream);
+    return chan->out.len + uv_stream_get_write_queue_size(&chan->io.stream);
 }
 
 void chan_pause(struct chan *chan)
@@ -311,14 +392,16 @@ void chan_resume(struct chan *chan)
     if (!chan->paused)
         return;
     chan->paused = false;
-    if (dispatch(chan))
+    if (chan->in_len > 0 && !chan->dispatching && !chan->over && !chan->closing)
+        set_timer(chan, 0); /* what was read before comes first, and not inside this call */
+    else
         start_reading(chan);
 }
 
 int chan_fd(const struct chan *chan)
 {
     uv_os_fd_t fd;
-    return uv_fileno(&chan->io.handle, &fd) == 0 ? fd : -1;
+    return chan->connected && uv_fileno(&chan->io.handle, &fd) == 0 ? fd : -1;
 }
 
 void chan_set_ops(struct chan *chan, const struct chan_ops *ops, void *data)
@@ -332,11 +415,14 @@ void chan_destroy(struct chan *chan, bool linger)
     if (!chan || chan->closing)
         return;
     chan->closing = true;
-    uv_timer_stop(&chan->timer);
     if (chan->reading)
         uv_read_stop(&chan->io.stream);
-    if (linger && !chan->over && chan_queued(chan) > 0)
-        uv_timer_start(&chan->timer, on_timer, CHAN_LINGER_MS, 0);
-    else
+    if (!linger || chan->over || chan->deaf || chan_queued(chan) == 0) {
         close_handles(chan);
+        return;
+    }
+    uv_update_time(chan->timer.loop);
+    chan->until = now_ms(chan) + CHAN_LINGER_MS;
+    if (chan->connected) /* else the timer is set for the next attempt */
+        set_timer(chan, CHAN_LINGER_MS);
 }

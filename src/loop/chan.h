@@ -2,7 +2,7 @@
  *
  * Sending queues without a bound of its own; the owner watches chan_queued() and stops its
  * producer above CHAN_HIGH, and starts it again when on_drain says that less than CHAN_LOW is left.
- * A peer that lets CHAN_CAP pile up is closed.
+ * A peer that lets CHAN_CAP pile up is closed. Programs that use this ignore SIGPIPE.
  */
 #ifndef LOOP_CHAN_H
 #define LOOP_CHAN_H
@@ -21,17 +21,19 @@ struct chan;
 
 struct chan_ops {
     /* A whole, checked frame; its payload is valid during the call only. Fires any number of
-     * times, never after on_closed. The channel may be destroyed inside it.
+     * times, from the loop alone, never after on_closed. The channel may be destroyed inside it.
      */
     void (*on_frame)(struct chan *chan, const struct frame *frame, void *data);
 
     /* The connection is over: end of file (why->code is ERR_NONE), or an error, or garbage. Fires
-     * at most once, never inside chan_send or chan_create and not after chan_destroy. The owner
-     * still destroys the channel, and may do so inside it.
+     * at most once, from the loop alone and not after chan_destroy. The owner still destroys the
+     * channel, and may do so inside it.
      */
     void (*on_closed)(struct chan *chan, const struct err *why, void *data);
 
-    /* The queue fell below CHAN_LOW after it had been above CHAN_HIGH. May be NULL. */
+    /* The queue fell below CHAN_LOW after it had been above CHAN_HIGH, or was dropped because the
+     * peer takes no more. From the loop alone; the channel may be destroyed inside it. May be NULL.
+     */
     void (*on_drain)(struct chan *chan, void *data);
 };
 
@@ -41,20 +43,24 @@ struct chan_ops {
 struct chan *chan_create(uv_loop_t *loop, int take_fd, const struct chan_ops *ops, void *data,
                          struct err *err);
 
-/* Connects to the unix socket at path; frames may be sent at once and leave when it is connected.
+/* Connects to the unix socket at path; frames may be sent at once and leave when it is connected,
+ * which takes long only while its listener's queue is full (then it is tried for CHAN_CONNECT_MS).
  * A failure to connect arrives as on_closed. NULL only when the path is too long.
  */
+#define CHAN_CONNECT_MS 5000
 struct chan *chan_connect(uv_loop_t *loop, const char *path, const struct chan_ops *ops, void *data,
                           struct err *err);
 
-/* Queue a frame; payload is copied. Does nothing once the connection is over. */
+/* Queue a frame; payload is copied. Does nothing once the connection is over. A payload longer than
+ * its type allows ends the connection, as the peer would.
+ */
 void chan_send(struct chan *chan, enum frame_type type, const void *payload, size_t len);
 
 /* Bytes queued and not yet taken by the kernel. */
 size_t chan_queued(const struct chan *chan);
 
-/* Stop and start reading. A frame that was already read may still be delivered once resumed,
- * never while paused. An end of file is not seen while paused.
+/* Stop and start reading. No frame is delivered while paused; one that was read before is delivered
+ * first when resumed, from the loop. An end of file is not seen while paused.
  */
 void chan_pause(struct chan *chan);
 void chan_resume(struct chan *chan);
