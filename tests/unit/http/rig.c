@@ -81,7 +81,7 @@ void rig_start(struct rig *rig)
 
 void rig_stop(struct rig *rig)
 {
-    http_server_destroy(rig->server);
+    http_server_destroy(rig->server); /* a test may have done so */
     fleet_destroy(rig->fleet);
     fake_worker_destroy(rig->fake);
     tokens_destroy(rig->tokens);

@@ -1,0 +1,212 @@
+#include "../../../src/http/run_body.h"
+#include "../../support/cm.h"
+
+static const struct run_limits limits = {
+    .time_ms = 60000,
+    .time_max_ms = 600000,
+    .memory_bytes = 268435456,
+    .memory_max_bytes = 2147483648,
+};
+static struct run_request request;
+static struct err err;
+
+static int parse(enum run_body_kind kind, const char *text, const char *time)
+{
+    request = (struct run_request){0};
+    return run_body_parse(text, strlen(text), time, kind, &limits, &request, &err);
+}
+
+static void test_all_fields(void **state)
+{
+    (void)state;
+    assert_ok(parse(RUN_BODY_FRESH,
+                    "{\"code\":\"a\\u0000b\",\"language\":\"shell\",\"stdin\":\"x\\u0000\","
+                    "\"args\":[\"1\",\"\"],\"env\":{\"A_1\":\"v\",\"_\":\"\"},\"time\":1.5,"
+                    "\"memory\":4194304}",
+                    NULL),
+              err);
+    assert_int_equal(request.code_len, 3);
+    assert_memory_equal(request.code, "a\0b", 3);
+    assert_int_equal(request.input_len, 2);
+    assert_string_equal(request.language->name, "sh");
+    assert_int_equal(json_array_size(request.args), 2);
+    assert_int_equal(json_object_size(request.env), 2);
+    assert_int_equal(request.time_ms, 1500);
+    assert_int_equal(request.memory_bytes, 4194304);
+    json_decref(request.hold);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    assert_ok(parse(RUN_BODY_FRESH, "{\"code\":\"\"}", NULL), err);
+    assert_non_null(request.code);
+    assert_int_equal(request.code_len, 0);
+    assert_null(request.input);
+    assert_null(request.args);
+    assert_null(request.env);
+    assert_int_equal(request.time_ms, 60000);
+    assert_int_equal(request.memory_bytes, 268435456);
+    assert_string_equal(request.language->name, "sh");
+    json_decref(request.hold);
+    assert_ok(parse(RUN_BODY_FRESH, "{\"code\":\"x\",\"stdin\":null,\"time\":null}", NULL), err);
+    json_decref(request.hold);
+}
+
+static void test_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *query;
+        int64_t ms;
+    } cases[] = {
+        {"{\"code\":\"\"}", "2", 2000},
+        {"{\"code\":\"\"}", "0.25", 250},
+        {"{\"code\":\"\"}", "600", 600000},
+        {"{\"code\":\"\",\"time\":3}", "2", 3000},
+        {"{\"code\":\"\",\"time\":0.0001}", NULL, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_ok(parse(RUN_BODY_FRESH, cases[i].body, cases[i].query), err);
+        assert_int_equal(request.time_ms, cases[i].ms);
+        json_decref(request.hold);
+    }
+    static const char *const bad[] = {"",    "0",   "-1",  "600.1", "x",    "1x",
+                                      "inf", "nan", "1e3", " 1",    "0x10", "1.2.3"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\"}", bad[i]), err, ERR_BAD_REQUEST,
+                     "time");
+}
+
+static void test_new(void **state)
+{
+    (void)state;
+    assert_ok(parse(RUN_BODY_NEW, "", NULL), err);
+    assert_null(request.code);
+    assert_null(request.keep_name);
+    json_decref(request.hold);
+    assert_ok(parse(RUN_BODY_NEW, "{\"name\":\"demo-1\",\"memory\":5000000}", NULL), err);
+    assert_string_equal(request.keep_name, "demo-1");
+    json_decref(request.hold);
+    static const char *const names[] = {
+        "Demo", "",    "1a",  "a_b",
+        "../x", "run", "new", "a23456789012345678901234567890123456789012"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "{\"name\":\"%s\"}", names[i]);
+        assert_fails(parse(RUN_BODY_NEW, text, NULL), err, ERR_BAD_REQUEST, "name: ");
+    }
+    assert_fails(parse(RUN_BODY_NEW, "{\"stdin\":\"x\"}", NULL), err, ERR_BAD_REQUEST,
+                 "stdin: is of no use without code");
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"", "code: is missing"},
+        {"{}", "code: is missing"},
+        {"{\"code\":null}", "code: is missing"},
+        {"{\"code\":1}", "code: must be a string"},
+        {"[]", "must be a JSON object"},
+        {"{\"code\":\"x\"", "line 1, column 11"},
+        {"{\n\n  oops}", "line 3"},
+        {"{\"code\":\"\xFF\"}", "not JSON"},
+        {"{\"code\":\"x\",\"code\":\"y\"}", "not JSON"},
+        {"{\"code\":\"x\"} trailing", "not JSON"},
+        {"{\"code\":\"x\",\"nope\":1}", "nope: unknown field"},
+        {"{\"code\":\"x\",\"name\":\"a\"}", "name: unknown field"},
+        {"{\"code\":\"x\",\"files\":[]}", "files: unknown field"},
+        {"{\"code\":\"x\",\"stdin\":1}", "stdin: must be a string"},
+        {"{\"code\":\"x\",\"args\":\"a\"}", "args: must be an array"},
+        {"{\"code\":\"x\",\"args\":[\"a\",1]}", "args.1: must be a string"},
+        {"{\"code\":\"x\",\"args\":[\"a\\u0000\"]}", "args.0: must not hold a NUL"},
+        {"{\"code\":\"x\",\"env\":[]}", "env: must be an object"},
+        {"{\"code\":\"x\",\"env\":{\"1A\":\"\"}}", "\"1A\" is no name"},
+        {"{\"code\":\"x\",\"env\":{\"\":\"\"}}", "\"\" is no name"},
+        {"{\"code\":\"x\",\"env\":{\"A=B\":\"\"}}", "\"A=B\" is no name"},
+        {"{\"code\":\"x\",\"env\":{\"A\":2}}", "env.A: must be a string"},
+        {"{\"code\":\"x\",\"env\":{\"A\":\"\\u0000\"}}", "env.A: must not hold a NUL"},
+        {"{\"code\":\"x\",\"time\":\"1\"}", "time: must be a number"},
+        {"{\"code\":\"x\",\"time\":0}", "time: 0 is out of bounds"},
+        {"{\"code\":\"x\",\"time\":-1}", "more than 0 and at most 600"},
+        {"{\"code\":\"x\",\"time\":600.5}", "at most 600 seconds"},
+        {"{\"code\":\"x\",\"time\":1e999}", "not JSON"},
+        {"{\"code\":\"x\",\"memory\":4194303}", "memory: 4194303 is out of bounds"},
+        {"{\"code\":\"x\",\"memory\":2147483649}", "2147483648"},
+        {"{\"code\":\"x\",\"memory\":1e7}", "memory: must be a whole number"},
+        {"{\"code\":\"x\",\"language\":7}", "language: must be a string"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_fails(parse(RUN_BODY_FRESH, cases[i].text, NULL), err, ERR_BAD_REQUEST,
+                     cases[i].words);
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"x\",\"language\":\"cobol\"}", NULL), err,
+                 ERR_UNKNOWN_LANGUAGE, "known: sh");
+    assert_fails(parse(RUN_BODY_NAMED, "{\"code\":\"x\",\"memory\":5000000}", NULL), err,
+                 ERR_BAD_REQUEST, "memory: is set when the runner is made");
+    assert_fails(parse(RUN_BODY_NAMED, "{}", NULL), err, ERR_BAD_REQUEST, "code: is missing");
+}
+
+static int parse_value(const char *field, json_t *value)
+{
+    json_t *body = json_pack("{s:s, s:o}", "code", "x", field, value);
+    char *text = json_dumps(body, 0);
+    int status = parse(RUN_BODY_FRESH, text, NULL);
+    if (status == 0)
+        json_decref(request.hold);
+    free(text);
+    json_decref(body);
+    return status;
+}
+
+static json_t *strings(size_t count, size_t len)
+{
+    json_t *list = json_array();
+    char *text = calloc(1, len + 1);
+    memset(text, 'x', len);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_stringn(text, len));
+    free(text);
+    return list;
+}
+
+static json_t *variables(size_t count, size_t len)
+{
+    json_t *env = json_object();
+    char *text = calloc(1, len + 1);
+    memset(text, 'x', len);
+    for (size_t i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "V%03zu", i);
+        json_object_set_new(env, name, json_stringn(text, len));
+    }
+    free(text);
+    return env;
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    assert_ok(parse_value("args", strings(RUN_ARGS_MAX, 1)), err);
+    assert_fails(parse_value("args", strings(RUN_ARGS_MAX + 1, 1)), err, ERR_BAD_REQUEST, "256");
+    assert_ok(parse_value("args", strings(1, RUN_STRING_MAX)), err);
+    assert_fails(parse_value("args", strings(1, RUN_STRING_MAX + 1)), err, ERR_BAD_REQUEST,
+                 "131071");
+    assert_ok(parse_value("env", variables(RUN_ENV_MAX, 1)), err);
+    assert_fails(parse_value("env", variables(RUN_ENV_MAX + 1, 1)), err, ERR_BAD_REQUEST, "256");
+    assert_ok(parse_value("env", variables(1, RUN_STRING_MAX - 5)), err);
+    assert_fails(parse_value("env", variables(1, RUN_STRING_MAX - 4)), err, ERR_BAD_REQUEST,
+                 "env.V000");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_fields), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_time),       cmocka_unit_test(test_new),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
