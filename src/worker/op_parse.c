@@ -64,11 +64,24 @@ static int parse_keep(const json_t *keep, struct op_run *run, struct err *err)
     return 0;
 }
 
+/* What a program of user `runner` finds, unless the request says otherwise. */
+static const char *const standard_env[] = {
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "HOME=/home/runner",
+    "USER=runner",
+    "LOGNAME=runner",
+    "SHELL=/bin/sh",
+    "LANG=C.UTF-8",
+};
+
 /* Environment entries as "NAME=value", kept alive by an array inside the request's own JSON. */
 static int parse_env(json_t *env, struct op_run *run, struct err *err)
 {
     json_t *lines = json_array();
     json_object_set_new(run->json, "\x01lines", lines);
+    for (size_t i = 0; i < ARRAY_LEN(standard_env); i++)
+        if (!json_object_getn(env, standard_env[i], strcspn(standard_env[i], "=")))
+            json_array_append_new(lines, json_string(standard_env[i]));
     const char *name;
     json_t *value;
     json_object_foreach(env, name, value)
@@ -115,7 +128,7 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
         copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)
         return -1;
     if ((files && parse_files(files, run, err) != 0) || (keep && parse_keep(keep, run, err) != 0) ||
-        (env && parse_env(env, run, err) != 0))
+        parse_env(env, run, err) != 0)
         return -1;
     if (run->exec.argc == 0 && (!run->keep || run->files_len > 0))
         return err_set(err, ERR_BAD_REQUEST, "argv: is missing");
