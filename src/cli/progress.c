@@ -7,6 +7,7 @@
 
 #define BAR_COLUMNS 24
 #define LABEL_COLUMNS 10
+#define TIME_COLUMNS 10
 #define FRAME_US (100 * US_PER_MS)
 
 #define DIM "\x1b[2m"
@@ -67,14 +68,14 @@ void progress_render(char *text, size_t room, const struct progress *progress,
     buf_printf(&line, "%-*s ", LABEL_COLUMNS, progress->label);
 
     const unsigned bar_columns = BAR_COLUMNS + (look->utf8 ? 0 : 2) + 8;
-    if (progress->percent != PROGRESS_UNKNOWN && columns + bar_columns + 8 < look->width) {
+    if (progress->percent != PROGRESS_UNKNOWN && columns + bar_columns + TIME_COLUMNS < look->width) {
         int percent = progress->percent < 0 ? 0 : progress->percent;
         put_bar(&line, percent > 100 ? 100 : percent, look);
         columns += bar_columns;
     }
-    if (columns + 8 < look->width) {
-        buf_printf(&line, "%-8s  ", elapsed);
-        columns += 10;
+    if (columns + TIME_COLUMNS < look->width) {
+        buf_printf(&line, "%-*s", TIME_COLUMNS, elapsed);
+        columns += TIME_COLUMNS;
     }
     if (columns + 1 < look->width) {
         unsigned left = look->width - 1 - columns;

@@ -33,6 +33,7 @@
 #define WORKER_STOP_MS 20000
 #define WORKER_START_MS 10000
 #define ORPHANS_MS 5000
+#define CLEAN_UP_TRIES 3
 
 /* A daemon that dies this often before anything ever worked will not work later. */
 #define DEATHS_AT_START 3
@@ -174,14 +175,19 @@ static void start_daemons(struct up *up)
 
 /* ---- the end ---- */
 
+/* Whether this worker listens: an orphan of an earlier one may still hold that one's socket. */
 static bool worker_answers(const struct up *up)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred listener = {0};
+    socklen_t len = sizeof(listener);
     if (!str_format(address.sun_path, sizeof(address.sun_path), "%s/worker.sock",
                     up->config->paths_run_dir))
         return false;
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0 &&
+           listener.pid == up->worker.pid;
 }
 
 /* Whether it ended by itself, and so has destroyed its runners. */
@@ -191,15 +197,24 @@ static bool stop_worker(struct up *up)
            WIFEXITED(up->worker.status) && WEXITSTATUS(up->worker.status) == 0;
 }
 
-/* A worker that did not end well is started again, only to end well. */
+/* A worker that did not end well is started again, only to end well. One that is ended by the
+ * signal itself was not ready to take it, and had done nothing yet.
+ */
 static bool clean_up_after_worker(struct up *up)
 {
-    mono_us deadline = clock_now(&clock_system) + (mono_us)WORKER_START_MS * US_PER_MS;
-    if (!supervise_start_once(&up->supervisor, &up->worker))
-        return false;
-    while (up->worker.pid > 0 && !worker_answers(up) && clock_now(&clock_system) < deadline)
-        supervise_turn(&up->supervisor, READY_PAUSE_MS);
-    return stop_worker(up);
+    for (int tries = 0; tries < CLEAN_UP_TRIES; tries++) {
+        mono_us deadline = clock_now(&clock_system) + (mono_us)WORKER_START_MS * US_PER_MS;
+        if (!supervise_start_once(&up->supervisor, &up->worker))
+            return false;
+        while (up->worker.pid > 0 && !worker_answers(up) && clock_now(&clock_system) < deadline)
+            supervise_turn(&up->supervisor, READY_PAUSE_MS);
+        if (stop_worker(up))
+            return true;
+        if (!WIFSIGNALED(up->worker.status) ||
+            WTERMSIG(up->worker.status) != up->worker.stop_signal)
+            return false;
+    }
+    return false;
 }
 
 static bool stop_daemons(struct up *up)
