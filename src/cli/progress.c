@@ -68,7 +68,8 @@ void progress_render(char *text, size_t room, const struct progress *progress,
     buf_printf(&line, "%-*s ", LABEL_COLUMNS, progress->label);
 
     const unsigned bar_columns = BAR_COLUMNS + (look->utf8 ? 0 : 2) + 8;
-    if (progress->percent != PROGRESS_UNKNOWN && columns + bar_columns + TIME_COLUMNS < look->width) {
+    if (progress->percent != PROGRESS_UNKNOWN &&
+        columns + bar_columns + TIME_COLUMNS < look->width) {
         int percent = progress->percent < 0 ? 0 : progress->percent;
         put_bar(&line, percent > 100 ? 100 : percent, look);
         columns += bar_columns;
