@@ -1,0 +1,119 @@
+#include "init.h"
+
+#include "../common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Descriptors 0, 1 and 2 stay what they are if they are open; otherwise a descriptor of ours would
+ * get one of these numbers, and the pipes of a program be made over it.
+ */
+static int reserve_stdio(void)
+{
+    int fd;
+    do
+        fd = open("/", O_PATH);
+    while (fd >= 0 && fd <= 2);
+    return fd < 0 ? -1 : close(fd);
+}
+
+/* The kernel drops every signal for the init of a pid namespace that has no handler for it, even
+ * SIGKILL, unless it comes from outside. So all have their standard meaning here, which the
+ * programs inherit; SIGPIPE is ignored for when the agent is no init, and SIGCHLD is read from a
+ * descriptor.
+ */
+static int set_signals(void)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
+        sigaction(sig, &standard, NULL); /* fails for those that have no other meaning */
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    if (sigaction(SIGPIPE, &ignore, NULL) != 0)
+        return -1;
+    return sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+/* Without inheritable capabilities there are no ambient ones either. */
+static int clear_inheritable(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data) != 0)
+        return -1;
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        data[i].inheritable = 0;
+    return (int)syscall(SYS_capset, &header, data);
+}
+
+int init_process(void)
+{
+    close_range(3, ~0U, 0);
+    umask(022);
+    if (reserve_stdio() != 0 || set_signals() != 0 || clear_inheritable() != 0)
+        return -1;
+    /* Not dumpable: nobody but the runner's root may look into this process through /proc or
+     * ptrace, nor into a child of it that has not executed its program yet.
+     */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return -1;
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) != 0)
+        return -1;
+    if (syscall(SYS_setgroups, 0, NULL) != 0)
+        return -1;
+    return chdir("/");
+}
+
+int init_hide_folder(const char *path)
+{
+    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0)
+        umount2(path, MNT_DETACH); /* fails where it is a plain folder, in tests */
+    return folder;
+}
+
+void init_loopback(void)
+{
+    cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = {.ifr_name = "lo"};
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) != 0 || request.ifr_flags & IFF_UP)
+        return;
+    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+    ioctl(fd, SIOCSIFFLAGS, &request);
+}
+
+int init_watch_children(void)
+{
+    sigset_t children;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    return signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+void init_reap(int fd, void (*reaped)(pid_t pid, int status, const struct rusage *usage))
+{
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof(info)) > 0)
+        ; /* one signal may stand for many processes: what counts is what wait4 says */
+    for (;;) {
+        int status;
+        struct rusage usage;
+        pid_t pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
+        if (pid <= 0)
+            return;
+        reaped(pid, status, &usage);
+    }
+}
