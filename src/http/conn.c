@@ -184,6 +184,7 @@ static void log_answer(const struct conn *conn)
 static void answer_over(struct conn *conn)
 {
     conn->shared->busy--;
+    conn->state = HEAD; /* from here it is not busy, however it ends */
     log_answer(conn);
     drop_source(conn);
     buf_clear(&conn->out);
@@ -200,7 +201,6 @@ static void answer_over(struct conn *conn)
         set_deadline(conn, DRAIN_MS);
         conn->io->shut(conn->socket);
     } else {
-        conn->state = HEAD;
         set_deadline(conn, conn->shared->timeouts.idle_ms);
     }
     set_read(conn, true);

@@ -158,6 +158,32 @@ static void test_client_that_does_not_read(void **state)
     stop(rig);
 }
 
+/* A manager that is told to stop waits for what is under way: each request counts once. */
+static void test_busy_counts_requests(void **state)
+{
+    static const char *const requests[] = {
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /healthz HTTP/1.0\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /api/v1/runner/run HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", /* no token */
+        "nonsense\r\n\r\n",
+    };
+    (void)state;
+    struct rig *rig = start(100, NULL);
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct client client = client_open(rig);
+        struct answer answer;
+        client_text(&client, requests[i]);
+        assert_true(client_read(&client, &answer));
+        answer_free(&answer);
+        client_close(&client);
+        for (int turn = 0; turn < 10; turn++)
+            loop_turn(&rig->loop);
+        assert_int_equal(http_server_busy(rig->server), 0);
+    }
+    stop(rig);
+}
+
 static void test_ipv6_and_bad_addresses(void **state)
 {
     (void)state;
@@ -216,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_slow_clients),
         cmocka_unit_test(test_a_run_may_take_longer),
         cmocka_unit_test(test_client_that_does_not_read),
+        cmocka_unit_test(test_busy_counts_requests),
         cmocka_unit_test(test_ipv6_and_bad_addresses),
         cmocka_unit_test(test_crowd),
     };
