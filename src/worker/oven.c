@@ -20,7 +20,8 @@
 #include "../common/str.h"
 #include "backoff.h"
 #include "demand.h"
-#include "heap.h"
+#include "oven_queue.h"
+#include "oven_shelf.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -35,35 +36,13 @@
 #define RETRY_MOST_US ((mono_us)60 * US_PER_SEC)
 #define RETRY_UNKNOWN_US ((mono_us)US_PER_SEC) /* when it depends on runners that are in use */
 
-struct oven_ticket {
-    struct oven *oven;
-    struct tickets *queue;
-    struct oven_ticket *prev, *next;
-    struct heap_node deadline; /* 0: it does not wait */
-    mono_us since;
-    uint64_t number;
-    oven_take_cb done;
-    void *data;
-};
-
-struct tickets {
-    struct oven_ticket *first, *last;
-    unsigned count;
-};
-
-struct oven_shelf {
-    struct runner *first, *last; /* in the order in which they were put there */
-    unsigned count;
-};
-
 struct oven {
     struct roster *roster;
     const struct clock *clock;
     struct oven_config config;
     struct oven_shelf cooking, returning, warm;
-    struct tickets waiting, refused; /* both are answered in oven_step */
-    struct heap deadlines;           /* of those who wait */
-    uint64_t ticket_count;           /* ever given */
+    struct oven_queue waiting, refused; /* both are answered in oven_step */
+    uint64_t ticket_count;              /* ever given */
     struct demand demand;
     struct backoff starts;
     struct backoff deaths; /* of warm runners, soon after they were cooked */
@@ -85,35 +64,6 @@ static const char *const status_names[] = {
 const char *oven_status_name(enum oven_status status)
 {
     return (unsigned)status < ARRAY_LEN(status_names) ? status_names[status] : "unknown";
-}
-
-/* Shelves. */
-
-static void shelf_put(struct oven_shelf *shelf, struct runner *runner, mono_us now)
-{
-    runner->shelf = shelf;
-    runner->shelved = now;
-    runner->shelf_prev = shelf->last;
-    runner->shelf_next = NULL;
-    *(shelf->last ? &shelf->last->shelf_next : &shelf->first) = runner;
-    shelf->last = runner;
-    shelf->count++;
-}
-
-static void shelf_remove(struct runner *runner)
-{
-    struct oven_shelf *shelf = runner->shelf;
-    *(runner->shelf_prev ? &runner->shelf_prev->shelf_next : &shelf->first) = runner->shelf_next;
-    *(runner->shelf_next ? &runner->shelf_next->shelf_prev : &shelf->last) = runner->shelf_prev;
-    shelf->count--;
-    runner->shelf = NULL;
-    runner->shelf_prev = runner->shelf_next = NULL;
-}
-
-static void shelf_clear(struct oven_shelf *shelf)
-{
-    while (shelf->first)
-        shelf_remove(shelf->first);
 }
 
 /* What is wanted, and what is in its way. */
@@ -247,11 +197,13 @@ static void refill(struct oven *oven)
         struct err err;
         struct runner *runner =
             roster_cook(oven->roster, oven->config.template_name, &oven->config.spec, &err);
-        if (!runner)
+        if (!runner) {
+            start_failed(oven, err.msg);
             break;
+        }
         /* Unless another observer has destroyed it already. */
         if (runner->state == RUNNER_COOKING)
-            shelf_put(&oven->cooking, runner, now);
+            oven_shelf_put(&oven->cooking, runner, now);
     }
     oven->cooking_now = false;
 }
@@ -277,9 +229,9 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
         const struct err *death = roster_death(oven->roster);
         if (runner->state == RUNNER_COOKING) {
             if (runner->adopted && !runner->kept && !was)
-                shelf_put(&oven->returning, runner, now);
+                oven_shelf_put(&oven->returning, runner, now);
         } else if (was && !(was == &oven->warm && runner->state == RUNNER_AVAILABLE)) {
-            shelf_remove(runner);
+            oven_shelf_remove(runner);
             if (was == &oven->cooking && runner->state == RUNNER_AVAILABLE)
                 start_succeeded(oven, runner);
             else if (was == &oven->cooking && death)
@@ -288,7 +240,7 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
                 warm_died(oven, runner, death->msg);
         }
         if (runner->state == RUNNER_AVAILABLE && !runner->shelf)
-            shelf_put(&oven->warm, runner, now);
+            oven_shelf_put(&oven->warm, runner, now);
     }
     refill(oven);
     tell_owner(oven);
@@ -304,14 +256,14 @@ static void expire_starts(struct oven *oven, mono_us now)
         str_format(why, sizeof(why),
                    "the runner's agent did not answer within %" PRId64 " ms (oven.cook_timeout)",
                    oven->config.cook_timeout_us / US_PER_MS);
-        shelf_remove(runner);
+        oven_shelf_remove(runner);
         log_warn("a runner did not start", LOG_S("runner", runner->name), LOG_S("error", why));
         start_failed(oven, why);
         runner_destroy(runner);
     }
     while ((runner = oven->returning.first) &&
            now - runner->shelved >= oven->config.cook_timeout_us) {
-        shelf_remove(runner);
+        oven_shelf_remove(runner);
         log_warn("an adopted runner did not come back", LOG_S("runner", runner->name));
         runner_destroy(runner);
     }
@@ -319,31 +271,13 @@ static void expire_starts(struct oven *oven, mono_us now)
 
 /* Tickets. */
 
-static void ticket_queue(struct tickets *queue, struct oven_ticket *ticket)
-{
-    ticket->queue = queue;
-    ticket->prev = queue->last;
-    *(queue->last ? &queue->last->next : &queue->first) = ticket;
-    queue->last = ticket;
-    queue->count++;
-}
-
-static void ticket_remove(struct oven_ticket *ticket)
-{
-    struct tickets *queue = ticket->queue;
-    *(ticket->prev ? &ticket->prev->next : &queue->first) = ticket->next;
-    *(ticket->next ? &ticket->next->prev : &queue->last) = ticket->prev;
-    queue->count--;
-    heap_remove(&ticket->oven->deadlines, &ticket->deadline);
-}
-
 /* The ticket is no more when its caller hears of it. */
 static void ticket_answer(struct oven_ticket *ticket, struct runner *runner, const struct err *err,
                           mono_us retry_after_us)
 {
     oven_take_cb done = ticket->done;
     void *data = ticket->data;
-    ticket_remove(ticket);
+    oven_queue_remove(ticket);
     free(ticket);
     done(runner, err, retry_after_us, data);
 }
@@ -404,18 +338,10 @@ static void ticket_expire(struct oven_ticket *ticket, mono_us now)
     ticket_refuse(ticket, what);
 }
 
-/* The first ticket of a queue unless it was given during this step: those are answered in the next
- * one, so that a caller who tries again at once cannot keep this one going.
- */
-static struct oven_ticket *first_before(const struct tickets *queue, uint64_t number)
-{
-    return queue->first && queue->first->number < number ? queue->first : NULL;
-}
-
 static void answer_refused(struct oven *oven, uint64_t before)
 {
     struct oven_ticket *ticket;
-    while ((ticket = first_before(&oven->refused, before))) {
+    while ((ticket = oven_queue_first(&oven->refused, before))) {
         char what[80];
         if (ticket->deadline.due == 0)
             str_format(what, sizeof(what), "no runner is warm");
@@ -429,13 +355,15 @@ static void answer_refused(struct oven *oven, uint64_t before)
 static void hand_out(struct oven *oven, uint64_t before)
 {
     struct oven_ticket *ticket;
-    while (oven->warm.first && first_before(&oven->waiting, before)) {
+    while (oven->warm.first && oven_queue_first(&oven->waiting, before)) {
         struct runner *runner = oven->warm.first;
-        runner_take(runner); /* leaves its shelf in on_change */
+        oven_shelf_remove(runner); /* here, because on_change may hear of it later */
+        if (runner->state == RUNNER_AVAILABLE)
+            runner_take(runner);
         if (runner->state != RUNNER_IN_USE)
             continue; /* another observer had its reasons */
         warm_taken(oven);
-        ticket = first_before(&oven->waiting, before);
+        ticket = oven_queue_first(&oven->waiting, before);
         if (!ticket) {
             runner_destroy(runner); /* its only taker was cancelled by an observer */
             break;
@@ -448,15 +376,11 @@ static void hand_out(struct oven *oven, uint64_t before)
 static void refuse_overdue(struct oven *oven, mono_us now, uint64_t before)
 {
     struct oven_ticket *ticket;
-    while (hopeless(oven, now) && (ticket = first_before(&oven->waiting, before)))
+    while (hopeless(oven, now) && (ticket = oven_queue_first(&oven->waiting, before)))
         ticket_refuse(ticket, "no runner can be had");
-    struct heap_node *node;
-    while ((node = heap_first(&oven->deadlines)) && node->due <= now) {
-        ticket = HEAP_ENTRY(node, struct oven_ticket, deadline);
-        if (ticket->number >= before)
-            break;
+    while ((ticket = oven_queue_next_due(&oven->waiting)) && ticket->deadline.due <= now &&
+           ticket->number < before)
         ticket_expire(ticket, now);
-    }
 }
 
 struct oven_ticket *oven_take(struct oven *oven, mono_us deadline, oven_take_cb done, void *data)
@@ -474,12 +398,7 @@ struct oven_ticket *oven_take(struct oven *oven, mono_us deadline, oven_take_cb 
     };
     /* Those who find a warm runner in the next step do not count as waiting. */
     unsigned places = oven->warm.count + (deadline != 0 ? oven->config.queue_length : 0);
-    if (oven->waiting.count < places) {
-        ticket_queue(&oven->waiting, ticket);
-        heap_push(&oven->deadlines, &ticket->deadline, deadline);
-    } else {
-        ticket_queue(&oven->refused, ticket);
-    }
+    oven_queue_put(oven->waiting.count < places ? &oven->waiting : &oven->refused, ticket);
     if (oven->waiting.count > oven->warm.count)
         refill(oven);
     tell_owner(oven);
@@ -488,7 +407,7 @@ struct oven_ticket *oven_take(struct oven *oven, mono_us deadline, oven_take_cb 
 
 void oven_cancel(struct oven_ticket *ticket)
 {
-    ticket_remove(ticket);
+    oven_queue_remove(ticket);
     free(ticket);
 }
 
@@ -501,6 +420,9 @@ void oven_step(struct oven *oven, unsigned memory_used_percent)
     if (oven->stepping)
         return;
     mono_us now = clock_now(oven->clock);
+    /* Tickets that are taken in the answers wait for the next step, so that a caller who tries
+     * again at once cannot keep this one going.
+     */
     uint64_t before = oven->ticket_count;
     oven->stepping = true;
     expire_starts(oven, now);
@@ -525,9 +447,9 @@ mono_us oven_next_step(const struct oven *oven)
         (oven->waiting.count > 0 && (oven->warm.count > 0 || hopeless(oven, now))))
         return now;
     mono_us next = 0;
-    const struct heap_node *node = heap_first(&oven->deadlines);
-    if (node)
-        sooner(&next, node->due ? node->due : now);
+    const struct oven_ticket *ticket = oven_queue_next_due(&oven->waiting);
+    if (ticket)
+        sooner(&next, ticket->deadline.due ? ticket->deadline.due : now);
     if (oven->cooking.first)
         sooner(&next, oven->cooking.first->shelved + oven->config.cook_timeout_us);
     if (oven->returning.first)
@@ -555,9 +477,9 @@ static void enlist(struct runner *runner, void *data)
     if (strcmp(runner->template_name, oven->config.template_name) != 0 || runner->shelf)
         return;
     if (runner->state == RUNNER_AVAILABLE)
-        shelf_put(&oven->warm, runner, clock_now(oven->clock));
+        oven_shelf_put(&oven->warm, runner, clock_now(oven->clock));
     else if (runner->state == RUNNER_COOKING && !runner->kept)
-        shelf_put(&oven->returning, runner, clock_now(oven->clock));
+        oven_shelf_put(&oven->returning, runner, clock_now(oven->clock));
 }
 
 struct oven *oven_create(struct roster *roster, const struct oven_config *config,
@@ -581,13 +503,14 @@ void oven_destroy(struct oven *oven)
     roster_unobserve(oven->roster, on_change, oven);
     oven->wake = NULL;
     oven->stopped = true;
-    shelf_clear(&oven->cooking);
-    shelf_clear(&oven->returning);
-    shelf_clear(&oven->warm);
+    oven_shelf_clear(&oven->cooking);
+    oven_shelf_clear(&oven->returning);
+    oven_shelf_clear(&oven->warm);
     struct oven_ticket *ticket;
     while ((ticket = oven->refused.first) || (ticket = oven->waiting.first))
         ticket_refuse(ticket, "the worker is ending");
-    heap_finish(&oven->deadlines);
+    oven_queue_finish(&oven->waiting);
+    oven_queue_finish(&oven->refused);
     free(oven);
 }
 
