@@ -1,9 +1,6 @@
 #include "oven_rig.h"
 
-#include "../../../src/common/log.h"
-
 #include <stdlib.h>
-#include <string.h>
 
 void rig_defaults(struct rig *rig)
 {
@@ -38,6 +35,8 @@ void rig_start(struct rig *rig)
         rig->fake = engine_fake_create();
     rig->clock = engine_fake_clock(rig->fake);
     rig->roster = roster_create(engine_fake_attach(rig->fake), rig->clock, rig->config.max_runners);
+    if (rig->prepare)
+        rig->prepare(rig);
     rig->oven = oven_create(rig->roster, &rig->config, rig->clock);
     oven_on_wake(rig->oven, on_wake, rig);
     rig->timer = oven_next_step(rig->oven);
@@ -71,7 +70,7 @@ static void step(struct rig *rig)
     oven_step(rig->oven, rig->memory);
     rig->timer = oven_next_step(rig->oven);
     if (rig->after)
-        rig->after(rig, rig->after_data);
+        rig->after(rig);
 }
 
 void rig_pass(struct rig *rig, mono_us us)
@@ -87,7 +86,7 @@ void rig_pass(struct rig *rig, mono_us us)
         mono_us wait = next - rig_now(rig);
         engine_fake_advance(rig->fake, wait > 0 ? wait : 0);
         if (rig->after)
-            rig->after(rig, rig->after_data);
+            rig->after(rig);
         if (rig->timer != 0 && rig->timer <= rig_now(rig))
             step(rig);
     }

@@ -17,8 +17,8 @@ struct rig {
     mono_us timer;   /* when the owner will step; 0: when it is woken */
     unsigned wakes;
     uint64_t steps;
-    void (*after)(struct rig *rig, void *data); /* called after every step and engine event */
-    void *after_data;
+    void (*prepare)(struct rig *rig); /* called when there is a roster, and no oven yet; or NULL */
+    void (*after)(struct rig *rig);   /* called after every step and engine event; or NULL */
 };
 
 /* min 2, max 8, 2 at once, 4 may wait, target 40 %, ceiling 90 %, cooking at most 1 s, pauses at

@@ -1108,6 +1108,39 @@ static void test_an_observer_that_cancels_the_taker(void **state)
     assert_int_equal(rig_figures(&rig).available, 2);
 }
 
+static void step_when_available(struct runner *runner, enum runner_state from, void *data)
+{
+    (void)from, (void)data;
+    if (runner->state == RUNNER_AVAILABLE)
+        oven_step(rig.oven, 50);
+}
+
+static void test_an_observer_that_steps(void **state)
+{
+    (void)state;
+    rig.config.min_available = 0;
+    start();
+    roster_observe(rig.roster, step_when_available, NULL);
+    struct caller callers[3];
+    for (int i = 0; i < 3; i++)
+        take(&callers[i], 1000);
+    rig_pass_ms(&rig, 20);
+    for (int i = 0; i < 3; i++)
+        assert_served(&callers[i]);
+}
+
+static void test_a_template_without_a_name(void **state)
+{
+    (void)state;
+    strcpy(rig.config.template_name, "No Name");
+    start();
+    struct caller caller;
+    take(&caller, 60000);
+    rig_pass_ms(&rig, 100 + 200);
+    assert_refused(&caller, "template: not a name");
+    assert_int_equal(rig_figures(&rig).status, OVEN_BACKING_OFF);
+}
+
 static void test_an_observer_that_destroys_what_begins_to_cook(void **state)
 {
     (void)state;
@@ -1184,6 +1217,8 @@ int main(void)
         T(the_oven_is_not_destroyed_inside_done),
         T(an_observer_that_destroys_the_taken),
         T(an_observer_that_cancels_the_taker),
+        T(an_observer_that_steps),
+        T(a_template_without_a_name),
         T(an_observer_that_destroys_what_begins_to_cook),
         T(status_names),
     };

@@ -462,6 +462,35 @@ static void test_a_change_inside_an_observer_is_reported_after(void **state)
                                         "freeing>gone ");
 }
 
+struct chain {
+    struct runner *next[3]; /* destroyed in this order when next[0] is FREEING */
+    unsigned slots[3], len;
+};
+
+static void destroy_the_others(struct runner *runner, enum runner_state from, void *data)
+{
+    struct chain *chain = data;
+    (void)from;
+    if (runner->state != RUNNER_FREEING)
+        return;
+    chain->slots[chain->len++] = runner->spec.slot;
+    runner_destroy(chain->next[1]);
+    runner_destroy(chain->next[2]);
+}
+
+static void test_changes_are_reported_in_their_order(void **state)
+{
+    (void)state;
+    struct runner *a = cook(), *b = cook(), *c = cook();
+    struct chain chain = {.next = {b, c, a}};
+    roster_observe(roster, destroy_the_others, &chain);
+    runner_destroy(b);
+    assert_int_equal(chain.len, 3);
+    assert_int_equal(chain.slots[0], 1);
+    assert_int_equal(chain.slots[1], 2);
+    assert_int_equal(chain.slots[2], 0);
+}
+
 static void cook_when_gone(struct runner *runner, enum runner_state from, void *data)
 {
     unsigned *left = data;
@@ -618,6 +647,7 @@ int main(void)
         T(adopt_checks_what_it_is_given),
         T(what_exists_is_adopted_past_the_maximum),
         T(a_change_inside_an_observer_is_reported_after),
+        T(changes_are_reported_in_their_order),
         T(an_observer_may_cook_and_destroy),
         T(an_observer_may_leave),
         T(observers_are_bounded),
