@@ -7,12 +7,16 @@ struct kind {
     int64_t max; /* -1: no such type */
 };
 
+#define FRAME(name, number, max, shape)                                                            \
+    _Static_assert((max) <= FRAME_##shape##_MAX, #name " is longer than its shape allows");
+#include "proto.def"
+#undef FRAME
+
 static struct kind kind_of(uint8_t type)
 {
     switch (type) {
 #define FRAME(name, number, max, shape)                                                            \
     case number:                                                                                   \
-        _Static_assert((max) <= FRAME_##shape##_MAX, "a frame is longer than its shape allows");   \
         return (struct kind){#name, max};
 #include "proto.def"
 #undef FRAME
