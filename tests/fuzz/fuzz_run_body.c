@@ -1,0 +1,64 @@
+/* The body of a request that runs code; the first byte says of which kind, and up to a newline it
+ * is followed by the text of ?time=.
+ */
+#include "fuzz.h"
+
+#include "../../src/common/str.h"
+#include "../../src/http/run_body.h"
+
+static const struct run_limits limits = {
+    .time_ms = 60000,
+    .time_max_ms = 600000,
+    .memory_bytes = 256 << 20,
+    .memory_max_bytes = 1 << 30,
+};
+
+static void check_request(const struct run_request *request, enum run_body_kind kind)
+{
+    must(request->language);
+    must(request->time_ms >= 1 && request->time_ms <= limits.time_max_ms);
+    if (kind != RUN_BODY_NAMED)
+        must(request->memory_bytes >= RUN_MEMORY_LEAST &&
+             request->memory_bytes <= limits.memory_max_bytes);
+    must(request->code || kind == RUN_BODY_NEW);
+    if (request->code) /* every byte is there, and text */
+        must(str_utf8_valid(request->code, request->code_len) == request->code_len);
+    if (request->input)
+        must(str_utf8_valid(request->input, request->input_len) == request->input_len);
+    must(json_array_size(request->args) <= RUN_ARGS_MAX);
+    size_t i;
+    json_t *value;
+    json_array_foreach(request->args, i, value) must(
+        json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value));
+    must(json_object_size(request->env) <= RUN_ENV_MAX);
+    const char *name;
+    json_object_foreach(request->env, name, value)
+        must(name[0] && !strchr(name, '=') && json_is_string(value) &&
+             strlen(json_string_value(value)) == json_string_length(value));
+    if (request->keep_name)
+        must(kind == RUN_BODY_NEW && id_name_valid(request->keep_name));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const uint8_t *end = size > 0 ? memchr(data, '\n', size) : NULL;
+    if (!end || end - data > 50)
+        return 0;
+    enum run_body_kind kind = (enum run_body_kind)(data[0] % 3);
+    char query[64];
+    snprintf(query, sizeof(query), "%.*s", (int)(end - data), (const char *)data);
+    struct run_request request = {.time_ms = 0};
+    struct err err = {0};
+    const char *body = (const char *)end + 1;
+    size_t len = size - (size_t)(end + 1 - data);
+    if (run_body_parse(body, len, query[0] ? query + 1 : NULL, kind, &limits, &request, &err) ==
+        0) {
+        check_request(&request, kind);
+        json_decref(request.hold);
+    } else {
+        must(err.code == ERR_BAD_REQUEST || err.code == ERR_UNKNOWN_LANGUAGE);
+        size_t said = strlen(err.msg);
+        must(said > 0 && str_utf8_valid(err.msg, said) == said);
+    }
+    return 0;
+}
