@@ -28,6 +28,12 @@ static const struct verb {
      "  build NAME  makes a template, or makes it again, from its recipe (needs root)\n"
      "  ls          lists the templates of this machine\n\n"
      "Options:\n" SETTINGS_HELP},
+    {"config", cli_config, "codeland config check | example | markdown [OPTION]...",
+     "check the settings, or show them all",
+     "  check     says what is wrong with the settings, with file and line\n"
+     "  example   prints a file with every setting, commented, at its default\n"
+     "  markdown  prints docs/configuration.md\n\n"
+     "Options:\n" SETTINGS_HELP},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
