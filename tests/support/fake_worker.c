@@ -4,6 +4,7 @@
 #include "../../src/common/json.h"
 #include "../../src/common/mem.h"
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -232,6 +233,7 @@ static void on_tick(uv_timer_t *timer)
 struct fake_worker *fake_worker_create(uv_loop_t *loop, const char *path)
 {
     struct fake_worker *fake = mem_new(struct fake_worker);
+    signal(SIGPIPE, SIG_IGN); /* as every program of ours does */
     fake->loop = loop;
     fake->path = mem_strdup(path);
     fake->script = echo_script;
