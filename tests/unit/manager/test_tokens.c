@@ -227,22 +227,36 @@ static void many_tokens_are_all_found(void **state)
         snprintf(text, sizeof(text), "cl_%040x", i);
         unsigned len;
         EVP_Digest(text, strlen(text), token.hash, &len, EVP_sha256(), NULL);
-        if (i == 299) { /* one whose first bytes of the hash are another's */
-            unsigned char last = token.hash[31];
-            memcpy(token.hash, in_store().first.hash, 31);
-            token.hash[31] = last;
-        }
         store_add_token(store, &token, on_done, NULL);
     }
     store_wait(store);
     reopen();
-    for (unsigned i = 0; i < 299; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         snprintf(text, sizeof(text), "cl_%040x", i);
         snprintf(id, sizeof(id), "%016x", i);
         assert_non_null(check(text));
         assert_string_equal(check(text)->id, id);
     }
     assert_null(check("cl_00000000000000000000000000000000000f0000"));
+}
+
+/* The search goes by the first 8 bytes of a hash; those alone must let nobody in. */
+static void hashes_that_begin_alike_are_told_apart(void **state)
+{
+    (void)state;
+    struct token token = {.owner = "o", .role = TOKEN_ADMIN};
+    unsigned len;
+    for (unsigned i = 1; i <= 3; i++) {
+        snprintf(token.id, sizeof(token.id), "%016x", i);
+        EVP_Digest(ONE, TOKEN_TEXT_LEN, token.hash, &len, EVP_sha256(), NULL);
+        token.hash[8] ^= (unsigned char)i;
+        store_add_token(store, &token, on_done, NULL);
+    }
+    store_wait(store);
+    reopen();
+    assert_null(check(ONE));
+    keep_token("00000000000000a1", ONE, TOKEN_USER, 0);
+    assert_string_equal(check(ONE)->id, "00000000000000a1");
 }
 
 static void first_start_makes_the_file(void **state)
@@ -417,6 +431,7 @@ int main(void)
         TEST(token_expires_at_its_time),
         TEST(system_clock_is_the_default),
         TEST(many_tokens_are_all_found),
+        TEST(hashes_that_begin_alike_are_told_apart),
         TEST(first_start_makes_the_file),
         TEST(later_starts_keep_it),
         TEST(lost_file_is_replaced_and_its_token_revoked),
