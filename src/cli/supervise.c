@@ -34,9 +34,10 @@ static void on_line(const char *line, void *data)
 {
     struct daemon *daemon = data;
     char text[LOGS_TEXT_MAX];
-    logs_shorten(line, text, sizeof(text));
-    if (text[0])
+    if (logs_shorten(line, text, sizeof(text))) {
         memcpy(daemon->last_line, text, sizeof(text));
+        daemon->spoke = true;
+    }
     logs_take(daemon->supervisor->logs, daemon->name, line);
 }
 
@@ -55,7 +56,7 @@ static void died(struct daemon *daemon, mono_us now)
     process_describe(daemon->status, how, sizeof(how));
     screen_event(daemon->supervisor->screen, SCREEN_BAD, "the %s died (%s); starting it again %s",
                  daemon->name, how, pause);
-    if (daemon->last_line[0])
+    if (daemon->spoke)
         screen_event(daemon->supervisor->screen, SCREEN_NOTE, "its last words: %s",
                      daemon->last_line);
 }
@@ -72,11 +73,13 @@ static bool start(struct daemon *daemon)
     bool again = daemon->restart.deaths > 0;
     daemon->started = clock_now(&clock_system);
     restart_started(&daemon->restart);
+    daemon->spoke = false;
     daemon->pid = process_start(&spec, &err);
     if (daemon->pid < 0) {
         daemon->pid = 0;
         daemon->status = 127 << 8;
         str_format(daemon->last_line, sizeof(daemon->last_line), "%s", err.msg);
+        daemon->spoke = true;
         died(daemon, daemon->started);
         return false;
     }

@@ -27,11 +27,12 @@ struct daemon {
     pid_t pid;  /* 0: it does not run */
     int status; /* of waitpid, of its last death */
     struct restart restart;
+    char last_line[LOGS_TEXT_MAX]; /* of those that matter, in this life or an earlier one */
 
+    bool spoke; /* it is of this life */
     mono_us started;
     int output[2];
     struct lines lines;
-    char last_line[LOGS_TEXT_MAX];
     struct supervisor *supervisor;
 };
 

@@ -131,6 +131,19 @@ static void on_line(const char *line, void *data)
         screen_step(work->screen, work->progress.percent, work->progress.detail);
 }
 
+/* The problem is cut so that what follows it, where to read all of it, is not. */
+static int explain(const struct work *work, int status, struct err *err)
+{
+    char how[64], where[PATH_MAX + 24];
+    process_describe(status, how, sizeof(how));
+    str_format(where, sizeof(where), " (all of it: %s)", work->log_path);
+    const char *doing = work->progress.detail[0] ? work->progress.detail : "starting";
+    const char *problem = work->progress.problem[0] ? work->progress.problem : how;
+    size_t fixed = strlen("while : ") + strlen(doing) + strlen(where) + 1;
+    size_t room = fixed < sizeof(err->msg) ? sizeof(err->msg) - fixed : 0;
+    return err_set(err, ERR_NOT_AVAILABLE, "while %s: %.*s%s", doing, (int)room, problem, where);
+}
+
 /* Reads all it prints until nobody holds its output any more. */
 static int follow(struct work *work, pid_t pid, int output, struct err *err)
 {
@@ -155,11 +168,7 @@ static int follow(struct work *work, pid_t pid, int output, struct err *err)
         return err_set(err, ERR_TIMED_OUT, "interrupted; nothing was changed");
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    char how[64];
-    process_describe(status, how, sizeof(how));
-    return err_set(err, ERR_NOT_AVAILABLE, "while %.50s: %.120s (all of it: %s)",
-                   work->progress.detail[0] ? work->progress.detail : "starting",
-                   work->progress.problem[0] ? work->progress.problem : how, work->log_path);
+    return explain(work, status, err);
 }
 
 static int make_rootfs(struct work *work, struct err *err)

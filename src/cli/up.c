@@ -105,6 +105,14 @@ static bool hopeless(const struct daemon *daemon)
     return daemon->restart.deaths >= DEATHS_AT_START || refused_options(daemon);
 }
 
+/* Supervises for a while; many turns, for the question itself makes log lines. */
+static void supervise_for(struct up *up, int ms)
+{
+    mono_us deadline = clock_now(&clock_system) + (mono_us)ms * US_PER_MS;
+    for (mono_us left; !stop_wanted(up) && (left = deadline - clock_now(&clock_system)) > 0;)
+        supervise_turn(&up->supervisor, (int)(left / US_PER_MS) + 1);
+}
+
 static int wait_until_ready(struct up *up, struct err *err)
 {
     screen_begin(&up->screen, "oven", "starting the worker and the manager");
@@ -118,7 +126,7 @@ static int wait_until_ready(struct up *up, struct err *err)
             return 0;
         if (err->code != ERR_BAD_GATEWAY && err->code != ERR_TIMED_OUT)
             screen_step(&up->screen, PROGRESS_UNKNOWN, err->msg);
-        supervise_turn(&up->supervisor, READY_PAUSE_MS);
+        supervise_for(up, READY_PAUSE_MS);
     }
     return err_set(err, ERR_TIMED_OUT, "interrupted");
 }
@@ -155,8 +163,8 @@ static void show_facts(struct up *up)
         screen_fact(screen, "log", "%s", up->logs.path);
     screen_say(screen, "%s", "");
     screen_say(screen, "  Try it:");
-    screen_say(screen, "    curl http://%s/api/v1/runner/run -H 'auth-token: %s' \\", listen,
-               up->token[0] ? up->token : "TOKEN");
+    screen_say(screen, "    curl http://%s/api/v1/runner/run \\", listen);
+    screen_say(screen, "      -H 'auth-token: %s' \\", up->token[0] ? up->token : "TOKEN");
     screen_say(screen, "      --json '{\"code\": \"echo hi; uname -a\"}'");
     screen_say(screen, "%s", "");
     screen_say(screen, "  Ctrl-C stops everything and leaves nothing behind.");
