@@ -7,7 +7,6 @@
 #include <linux/capability.h>
 #include <net/if.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -17,11 +16,20 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* Descriptors 0, 1 and 2 stay what they are if they are open; otherwise a descriptor of ours would
- * get one of these numbers, and the pipes of a program be made over it.
+#ifdef __SANITIZE_ADDRESS__
+#define KEEP_STDIO true /* for its report */
+#else
+#define KEEP_STDIO false
+#endif
+
+/* Descriptors 0, 1 and 2 are whatever the container was started with, perhaps the worker's log, and
+ * the runner's root could reach them through /proc. They are replaced by something of no use, for a
+ * descriptor of ours with such a number would have a program's pipe made over it.
  */
-static int reserve_stdio(void)
+static int replace_stdio(void)
 {
+    for (int fd = 0; fd < 3 && !KEEP_STDIO; fd++)
+        close(fd);
     int fd;
     do
         fd = open("/", O_PATH);
@@ -63,7 +71,7 @@ int init_process(void)
 {
     close_range(3, ~0U, 0);
     umask(022);
-    if (reserve_stdio() != 0 || set_signals() != 0 || clear_inheritable() != 0)
+    if (replace_stdio() != 0 || set_signals() != 0 || clear_inheritable() != 0)
         return -1;
     /* Not dumpable: nobody but the runner's root may look into this process through /proc or
      * ptrace, nor into a child of it that has not executed its program yet.

@@ -18,15 +18,13 @@
 #include "../common/fd.h"
 #include "files.h"
 #include "inbox.h"
-#include "outbox.h"
+#include "pipes.h"
 #include "spawn.h"
 #include "user.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -35,15 +33,12 @@ enum op_state { OP_FREE, OP_SETUP, OP_RUNNING, OP_EXITED, OP_CLOSING, OP_DRAININ
 struct op {
     enum op_state state;
     uint32_t generation;
-    bool lost;         /* the worker has closed the socket */
-    bool stdin_over;   /* STDIN_EOF came */
-    bool stdin_full;   /* the program does not read: the rest of the frame waits */
-    size_t stdin_done; /* bytes of that frame already written */
+    bool lost;       /* the worker has closed the socket */
+    bool stdin_over; /* STDIN_EOF came */
     int cgroup;
     pid_t pid; /* 0 before it started and once it was reaped, when the number is another's */
-    struct watch socket, stdin_pipe;
-    struct watch output[2]; /* stdout, stderr */
-    int64_t owed_bytes[2];  /* in the pipes when the program ended, and not read yet */
+    struct watch socket;
+    struct pipes pipes;
     mono_us started_at;
     mono_us grace_until; /* set while EXITED and others may still write */
     uint32_t drain_order;
@@ -57,9 +52,9 @@ static struct op ops[OP_ACTIVE_MAX + OP_DRAINING_MAX];
 static unsigned ops_used; /* slots above were never in use, nor their memory */
 static uint32_t generations, drains, opened;
 
-static struct watch_tag tag_of(const struct op *op, enum watch_source source)
+static struct watch_tag tag_of(const struct op *op)
 {
-    return (struct watch_tag){op->generation, (uint16_t)(op - ops), (uint16_t)source};
+    return (struct watch_tag){.generation = op->generation, .slot = (uint16_t)(op - ops)};
 }
 
 static void set_state(struct op *op, enum op_state state)
@@ -75,19 +70,6 @@ static void set_state(struct op *op, enum op_state state)
     if (!(from[state] >> op->state & 1))
         abort();
     op->state = state;
-}
-
-static void close_pipes(struct op *op)
-{
-    watch_close(&op->stdin_pipe);
-    watch_close(&op->output[0]);
-    watch_close(&op->output[1]);
-}
-
-static void close_stdin(struct op *op)
-{
-    watch_close(&op->stdin_pipe);
-    op->stdin_full = false;
 }
 
 static void send_last(struct op *op, uint8_t type, const void *payload, size_t len)
@@ -110,7 +92,7 @@ static void fail(struct op *op, uint32_t stage, int sys_errno)
     const struct agent_failed failed = {.stage = stage, .sys_errno = (uint32_t)sys_errno};
     unsigned char payload[64];
     kill_program(op);
-    close_pipes(op);
+    pipes_close(&op->pipes);
     files_finish(&op->files);
     send_last(op, FRAME_AGENT_FAILED, payload,
               agent_failed_encode(&failed, payload, sizeof(payload)));
@@ -129,7 +111,7 @@ static void say_farewell(int socket)
 
 static void make_free(struct op *op)
 {
-    close_pipes(op);
+    pipes_close(&op->pipes);
     set_state(op, OP_FREE);
 }
 
@@ -154,11 +136,11 @@ static void release(struct op *op)
 {
     say_farewell(op->socket.fd);
     watch_close(&op->socket);
-    close_stdin(op);
+    pipes_close_in(&op->pipes);
     fd_close(&op->cgroup);
     inbox_finish(&op->inbox);
     outbox_finish(&op->outbox);
-    if (op->output[0].fd < 0 && op->output[1].fd < 0) {
+    if (pipes_are_over(&op->pipes)) {
         make_free(op);
         return;
     }
@@ -173,7 +155,7 @@ static void release(struct op *op)
 static void abandon(struct op *op)
 {
     if (op->pid > 0)
-        close_pipes(op);
+        pipes_close(&op->pipes);
     kill_program(op);
     files_finish(&op->files);
     op->grace_until = 0;
@@ -184,10 +166,9 @@ static void abandon(struct op *op)
 
 static bool output_is_delivered(const struct op *op)
 {
-    for (int i = 0; i < 2; i++)
-        if (op->output[i].fd >= 0 && (op->grace_until != 0 || op->owed_bytes[i] > 0))
-            return false;
-    return true;
+    if (op->pipes.owed_bytes[0] > 0 || op->pipes.owed_bytes[1] > 0)
+        return false;
+    return op->grace_until == 0 || pipes_are_over(&op->pipes);
 }
 
 static void send_exit(struct op *op)
@@ -205,16 +186,13 @@ static int set_watches(struct op *op)
     uint32_t socket = EPOLLRDHUP; /* seen even while what was sent before it is not read */
     if (pending)
         socket |= EPOLLOUT;
-    if (op->state != OP_CLOSING && !op->stdin_full)
+    if (op->state != OP_CLOSING && !op->pipes.in_full)
         socket |= EPOLLIN;
-    uint32_t output = pending && op->state != OP_DRAINING ? 0 : EPOLLIN;
-    if (watch_set(&op->socket, tag_of(op, WATCH_OP_SOCKET), socket) != 0 ||
-        watch_set(&op->stdin_pipe, tag_of(op, WATCH_OP_STDIN), op->stdin_full ? EPOLLOUT : 0) != 0)
+    struct watch_tag tag = tag_of(op);
+    tag.source = WATCH_OP_SOCKET;
+    if (watch_set(&op->socket, tag, socket) != 0)
         return -1;
-    for (int i = 0; i < 2; i++)
-        if (watch_set(&op->output[i], tag_of(op, WATCH_OP_STDOUT + i), output) != 0)
-            return -1;
-    return 0;
+    return pipes_watch(&op->pipes, tag, !pending);
 }
 
 static void settle(struct op *op)
@@ -225,106 +203,73 @@ static void settle(struct op *op)
         abandon(op);
     else if (op->state == OP_CLOSING && !outbox_pending(&op->outbox))
         release(op);
-    if (op->state == OP_DRAINING && op->output[0].fd < 0 && op->output[1].fd < 0)
+    if (op->state == OP_DRAINING && pipes_are_over(&op->pipes))
         make_free(op);
-    if (op->state != OP_FREE && set_watches(op) != 0) {
-        if (op->state == OP_DRAINING)
-            make_free(op);
-        else
-            abandon(op);
-    }
+    if (op->state == OP_FREE || set_watches(op) == 0)
+        return;
+    if (op->state != OP_DRAINING)
+        abandon(op);
+    if (op->state == OP_DRAINING)
+        make_free(op);
 }
 
 /* Read a pipe of the program once; false when there is no more at the moment. */
-static bool relay(struct op *op, int i)
+static bool relay(struct op *op, int which)
 {
-    struct watch *output = &op->output[i];
-    ssize_t got = outbox_relay(&op->outbox, op->socket.fd, (uint8_t)(FRAME_STDOUT + i), output->fd);
-    if (got > 0) {
-        op->owed_bytes[i] -= got < op->owed_bytes[i] ? got : op->owed_bytes[i];
-        return true;
-    }
-    if (got == 0)
-        watch_close(output);
-    else if (errno != EAGAIN)
+    ssize_t got = pipes_relay(&op->pipes, which, &op->outbox, op->socket.fd);
+    if (got < 0 && errno != EAGAIN)
         op->lost = true;
-    return false;
+    return got > 0;
 }
 
-static void output_event(struct op *op, int i, uint32_t events)
+static bool can_relay(const struct op *op, int which)
+{
+    return op->pipes.out[which].fd >= 0 && !outbox_pending(&op->outbox) && !op->lost;
+}
+
+static void output_event(struct op *op, int which, uint32_t events)
 {
     /* Nobody can write any more: do not come back once for each piece and once for the end. */
     bool all = events & EPOLLHUP;
-    while (op->output[i].fd >= 0 && !outbox_pending(&op->outbox) && relay(op, i) && all)
+    while (can_relay(op, which) && relay(op, which) && all)
         ;
 }
 
-/* Write what is left of a STDIN frame; false when the program does not take it now. */
-static bool write_stdin(struct op *op, const struct frame *frame)
+/* What the program that has ended left in its pipes, and their end if that is all. */
+static void collect(struct op *op)
 {
-    while (op->stdin_pipe.fd >= 0 && op->stdin_done < frame->len) {
-        ssize_t written =
-            write(op->stdin_pipe.fd, frame->payload + op->stdin_done, frame->len - op->stdin_done);
-        if (written >= 0) {
-            op->stdin_done += (size_t)written;
-        } else if (errno == EAGAIN) {
-            op->stdin_full = true;
-            return false;
-        } else if (errno != EINTR) {
-            close_stdin(op); /* the program has closed it: it gets no more, which is no error */
+    for (int which = 0; which < 2; which++) {
+        bool again = true;
+        while (again && can_relay(op, which)) {
+            again =
+                op->pipes.owed_bytes[which] > 0; /* the read after the last byte finds the end */
+            again = relay(op, which) && again;
         }
     }
-    op->stdin_done = 0;
-    return true;
 }
 
-static int make_pipe(int ends[2], int ours, uid_t uid)
-{
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    /* The user's, or else the program could not open /dev/stderr. */
-    if (uid != 0 && fchown(ends[0], uid, uid) != 0)
-        return -1;
-    return fd_set_nonblock(ends[ours], true);
-}
-
-static int make_pipes(int pipes[3][2], uid_t uid)
+static void close_three(int (*fds)[3])
 {
     for (int i = 0; i < 3; i++)
-        if (make_pipe(pipes[i], i == 0 ? 1 : 0, uid) != 0)
-            return -1;
-    return 0;
-}
-
-static void close_six(int (*pipes)[3][2])
-{
-    for (int i = 0; i < 3; i++) {
-        fd_close(&(*pipes)[i][0]);
-        fd_close(&(*pipes)[i][1]);
-    }
+        fd_close(&(*fds)[i]);
 }
 
 static void start(struct op *op, const struct agent_exec *exec)
 {
-    __attribute__((cleanup(close_six))) int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
-    if (make_pipes(pipes, user_of(exec->flags).id) != 0) {
+    __attribute__((cleanup(close_three))) int stdio[3];
+    if (pipes_make(&op->pipes, user_of(exec->flags).id, stdio) != 0) {
         fail(op, AGENT_STAGE_PIPE, errno);
         return;
     }
-    const int stdio[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
     struct agent_failed failed;
     op->started_at = clock_now(&clock_system);
-    pid_t pid = spawn(exec, stdio, exec->flags & AGENT_EXEC_CGROUP ? op->cgroup : -1, &failed);
-    if (pid < 0) {
+    op->pid = spawn(exec, stdio, exec->flags & AGENT_EXEC_CGROUP ? op->cgroup : -1, &failed);
+    if (op->pid < 0) {
         fail(op, failed.stage, (int)failed.sys_errno);
         return;
     }
     set_state(op, OP_RUNNING);
-    op->pid = pid;
-    op->stdin_pipe.fd = steal_fd(&pipes[0][1]);
-    op->output[0].fd = steal_fd(&pipes[1][0]);
-    op->output[1].fd = steal_fd(&pipes[2][0]);
-    const struct agent_started started = {.pid = (uint32_t)pid};
+    const struct agent_started started = {.pid = (uint32_t)op->pid};
     unsigned char payload[64];
     if (outbox_send(&op->outbox, op->socket.fd, FRAME_AGENT_STARTED, payload,
                     agent_started_encode(&started, payload, sizeof(payload))) != 0)
@@ -377,7 +322,7 @@ static bool stdin_frame(struct op *op, const struct frame *frame)
 {
     if (op->state == OP_SETUP || op->stdin_over)
         return false;
-    write_stdin(op, frame);
+    pipes_feed(&op->pipes, frame->payload, frame->len);
     return true;
 }
 
@@ -386,7 +331,7 @@ static bool stdin_eof_frame(struct op *op)
     if (op->state == OP_SETUP || op->stdin_over)
         return false;
     op->stdin_over = true;
-    close_stdin(op);
+    pipes_close_in(&op->pipes);
     return true;
 }
 
@@ -413,7 +358,7 @@ static bool handle(struct op *op, const struct frame *frame)
 
 static bool takes_frames(const struct op *op)
 {
-    return !op->lost && !op->stdin_full && op->state >= OP_SETUP && op->state <= OP_EXITED;
+    return !op->lost && !op->pipes.in_full && op->state >= OP_SETUP && op->state <= OP_EXITED;
 }
 
 static void take_frames(struct op *op)
@@ -426,7 +371,7 @@ static void take_frames(struct op *op)
             break;
         if (status == FRAME_BAD || !handle(op, &frame))
             fail(op, AGENT_STAGE_PROTOCOL, 0);
-        else if (!op->stdin_full)
+        else if (!op->pipes.in_full)
             inbox_drop(&op->inbox, used);
     }
     if (inbox_keep(&op->inbox) != 0)
@@ -452,6 +397,8 @@ static void socket_event(struct op *op, uint32_t events)
     }
     if (events & EPOLLOUT && outbox_flush(&op->outbox, op->socket.fd) != 0)
         op->lost = true;
+    if (op->state == OP_EXITED)
+        collect(op);
     if (events & EPOLLIN)
         receive(op);
 }
@@ -466,12 +413,12 @@ void op_event(struct watch_tag tag, uint32_t events)
         socket_event(op, events);
         break;
     case WATCH_OP_STDIN:
-        op->stdin_full = false;
+        op->pipes.in_full = false;
         take_frames(op);
         break;
     case WATCH_OP_STDOUT:
     case WATCH_OP_STDERR:
-        output_event(op, tag.source - WATCH_OP_STDOUT, events);
+        output_event(op, tag.source == WATCH_OP_STDERR, events);
         break;
     }
     settle(op);
@@ -517,9 +464,8 @@ void op_open(int take_socket, int take_cgroup)
         .generation = ++generations,
         .cgroup = steal_fd(&cgroup),
         .socket.fd = steal_fd(&socket),
-        .stdin_pipe.fd = -1,
-        .output = {{.fd = -1}, {.fd = -1}},
     };
+    pipes_init(&op->pipes);
     files_init(&op->files);
     set_state(op, OP_SETUP);
     receive(op); /* the operation's first frames are mostly there already */
@@ -542,21 +488,6 @@ static void note_exit(struct op *op, int status, const struct rusage *usage)
     op->grace_until = now + OP_GRACE_US;
 }
 
-/* What the program left in a pipe, and the pipe's end if that is all. */
-static void collect(struct op *op, int i)
-{
-    int left = 0;
-    if (op->output[i].fd < 0)
-        return;
-    if (ioctl(op->output[i].fd, FIONREAD, &left) == 0)
-        op->owed_bytes[i] = left;
-    bool again = true;
-    while (again && op->output[i].fd >= 0 && !outbox_pending(&op->outbox)) {
-        again = op->owed_bytes[i] > 0; /* one more read than there are bytes finds the end */
-        again = relay(op, i) && again;
-    }
-}
-
 void op_reaped(pid_t pid, int status, const struct rusage *usage)
 {
     struct op *op = ops;
@@ -567,10 +498,10 @@ void op_reaped(pid_t pid, int status, const struct rusage *usage)
     op->pid = 0;
     set_state(op, OP_EXITED);
     note_exit(op, status, usage);
-    close_stdin(op);
+    pipes_close_in(&op->pipes);
     take_frames(op); /* input that waited is not wanted any more */
-    for (int i = 0; i < 2; i++)
-        collect(op, i);
+    pipes_note_end(&op->pipes);
+    collect(op);
     settle(op);
 }
 
@@ -589,6 +520,7 @@ void op_expire(mono_us now)
         if (op->grace_until == 0 || now < op->grace_until)
             continue;
         op->grace_until = 0;
+        collect(op);
         settle(op);
     }
 }

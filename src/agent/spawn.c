@@ -108,11 +108,11 @@ IN_CHILD static enum agent_stage run_plan(void)
     const struct agent_exec *exec = plan.exec;
     bool root = exec->flags & AGENT_EXEC_ROOT;
     struct user user = user_of(exec->flags);
-    if (setsid() < 0)
+    if (setsid() < 0 || reset_signals() != 0)
         return AGENT_STAGE_FORK;
     if (join_cgroup() != 0)
         return AGENT_STAGE_CGROUP;
-    if (set_stdio() != 0 || reset_signals() != 0)
+    if (set_stdio() != 0)
         return AGENT_STAGE_PIPE;
     if (!root && drop_privileges(user.id) != 0)
         return AGENT_STAGE_USER;

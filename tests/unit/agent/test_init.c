@@ -3,7 +3,6 @@
 #include "../../support/cm.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* A runner's root is no god: nothing it sends ends the agent. */
@@ -54,6 +53,18 @@ static void test_socket_is_out_of_sight(void **state)
                    "refused\nrefused\n");
 }
 
+/* What it was started with, here what this test prints to, is nothing for the runner's root. */
+static void test_stdio_is_not_kept(void **state)
+{
+    struct cell *cell = *state;
+    char path[64], target[64] = "";
+    for (int fd = 0; fd < 3 && !cell_is_checked(); fd++) {
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)cell->pid, fd);
+        assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+        assert_string_equal(target, "/");
+    }
+}
+
 static void test_loopback_is_up(void **state)
 {
     session_expect(*state, 0, "grep -q 127.0.0.1 /proc/net/fib_trie && echo up", "up\n");
@@ -83,11 +94,9 @@ int main(int argc, char **argv)
     cell_init(argc, argv);
 #define CELL_TEST(test) cmocka_unit_test_setup_teardown(test, cell_setup, cell_teardown)
     const struct CMUnitTest tests[] = {
-        CELL_TEST(test_survives_every_signal),
-        CELL_TEST(test_reaps_what_nobody_waits_for),
-        CELL_TEST(test_socket_is_out_of_sight),
-        CELL_TEST(test_loopback_is_up),
-        CELL_TEST(test_small),
+        CELL_TEST(test_survives_every_signal),  CELL_TEST(test_reaps_what_nobody_waits_for),
+        CELL_TEST(test_socket_is_out_of_sight), CELL_TEST(test_stdio_is_not_kept),
+        CELL_TEST(test_loopback_is_up),         CELL_TEST(test_small),
         CELL_TEST(test_descriptors_stay_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

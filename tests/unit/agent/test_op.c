@@ -313,22 +313,55 @@ static uint32_t peek_pid(const struct session *session)
     return started.pid;
 }
 
+/* Waits until the program of a session nobody reads is stuck with its pipe full, and kills it; how
+ * much it has written.
+ */
+static unsigned long kill_when_stuck(const struct cell *cell, const struct session *session)
+{
+    char path[64], io[512];
+    pid_t pid = cell_find(cell, peek_pid(session));
+    assert_true(pid > 0);
+    cell_wait(has_stopped(pid));
+    snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
+    assert_true(fd_read_file(AT_FDCWD, path, io, sizeof(io)) > 0);
+    kill(pid, SIGKILL);
+    cell_wait(cell_find(cell, peek_pid(session)) == 0);
+    return strtoul(strstr(io, "wchar: ") + 7, NULL, 10);
+}
+
 /* What was printed before the end is delivered however late it is read. */
 static void test_background_and_a_late_reader(void **state)
 {
     struct session session;
     struct outcome outcome;
     session_begin(*state, &session);
-    /* A pipe full, a buffer full, and some in the socket. */
-    session_sh(&session, 0, "sleep 1000 & head -c 180000 /dev/zero; echo $!");
-    cell_wait(cell_find(*state, peek_pid(&session)) == 0);
+    session_sh(&session, 0, "sleep 1000 2>&- & exec head -c 10000000 /dev/zero");
+    unsigned long written = kill_when_stuck(*state, &session);
     session_finish(&session, &outcome);
-    assert_in_range(outcome.out_len, 180002, 180010);
-    assert_int_equal(outcome.exit.exit, 0);
-    pid_t left = cell_find(*state, (uint32_t)strtoul(outcome.out + 180000, NULL, 10));
-    assert_true(left > 0);
-    kill(left, SIGKILL);
+    assert_int_equal(outcome.exit.signal, SIGKILL);
+    assert_in_range(outcome.out_len, written, written + FRAME_DATA_MAX);
     outcome_free(&outcome);
+    session_expect(*state, 0, "pkill -9 sleep", "");
+}
+
+/* A user that reads its own output back keeps nobody waiting for it. */
+static void test_output_that_was_taken_back(void **state)
+{
+    struct cell *cell = *state;
+    struct session session;
+    struct outcome outcome;
+    session_expect(cell, 0, "mkfifo gate taken", "");
+    session_begin(cell, &session);
+    session_sh(&session, 0,
+               "{ read x <gate; cat </proc/self/fd/1 >taken; sleep 1000; } 2>&- & exec head -c "
+               "10000000 /dev/zero");
+    unsigned long written = kill_when_stuck(cell, &session);
+    session_expect(cell, 0, "echo >gate; head -c 50000 taken | wc -c", "50000\n");
+    session_finish(&session, &outcome);
+    assert_int_equal(outcome.exit.signal, SIGKILL);
+    assert_in_range(outcome.out_len, 0, written - 1);
+    outcome_free(&outcome);
+    session_expect(cell, 0, "pkill -9 sleep; true", "");
 }
 
 static void test_endless_background_output(void **state)
@@ -558,6 +591,7 @@ int main(int argc, char **argv)
         CELL_TEST(test_signals),
         CELL_TEST(test_background_holds_nothing_up),
         CELL_TEST(test_background_and_a_late_reader),
+        CELL_TEST(test_output_that_was_taken_back),
         CELL_TEST(test_endless_background_output),
         CELL_TEST(test_abandoned_program_is_killed),
         CELL_TEST(test_abandoned_before_it_began),

@@ -230,6 +230,26 @@ static void test_cgroup_that_cannot_be_joined(void **state)
     session_expect_failure(&session, AGENT_STAGE_PROTOCOL, 0);
 }
 
+/* A child that does not get as far as its program is given up. */
+static void test_child_that_is_stuck(void **state)
+{
+    struct cell *cell = *state;
+    struct session session;
+    int full[2];
+    static const char block[4096];
+    assert_int_equal(pipe2(full, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(full[1], block, sizeof(block)) > 0)
+        ;
+    assert_int_equal(fd_set_nonblock(full[1], false), 0);
+    session_over(&session, cell_open(cell, full[1]));
+    session_sh(&session, AGENT_EXEC_CGROUP, "echo");
+    session_expect_failure(&session, AGENT_STAGE_EXEC, ETIMEDOUT);
+    assert_int_equal(cell_processes(cell, NULL), 0);
+    session_expect(cell, 0, "echo well", "well\n");
+    close(full[0]);
+    close(full[1]);
+}
+
 static void test_no_process_can_be_made(void **state)
 {
     struct cell *cell = *state;
@@ -285,6 +305,7 @@ int main(int argc, char **argv)
         CELL_TEST(test_working_directory),
         CELL_TEST(test_cgroup_is_joined),
         CELL_TEST(test_cgroup_that_cannot_be_joined),
+        CELL_TEST(test_child_that_is_stuck),
         CELL_TEST(test_no_process_can_be_made),
         CELL_TEST(test_hostile_neighbour),
     };
