@@ -315,8 +315,6 @@ static void on_written(uv_write_t *write, int status)
 
 static void flush(struct chan *chan)
 {
-    if (chan->deaf)
-        buf_finish(&chan->out);
     if (chan->out.len == 0 || chan->writing || !chan->connected)
         return;
     uv_buf_t bytes = uv_buf_init(NULL, (unsigned)chan->out.len);
