@@ -1,18 +1,19 @@
 """`codeland up`, over the real daemons: one command starts all, keeps it running, leaves nothing."""
 
+import contextlib
 import os
 import pty
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from harness import host, places
+from harness.http import Closed
 from harness.stack import Daemon
-from harness.wait import eventually
+from harness.wait import Task, eventually
 
 READY = "Ctrl-C stops everything"
 
@@ -30,7 +31,8 @@ class Up(Daemon):
 
     def wait_says(self, text, deadline=60):
         def said():
-            assert self.running() or self.says(text), self.lines()[-10:]
+            if not self.running() and not self.says(text):
+                raise RuntimeError(f"up ended: {self.lines()[-10:]}")
             return self.says(text)
 
         eventually(said, f"up says {text!r}", deadline)
@@ -121,16 +123,13 @@ def test_nothing_survives_its_being_killed(up):
 def test_a_run_that_is_under_way_ends_with_it(up):
     up.start()
     up.wait_ready()
-    client = threading.Thread(
-        target=lambda: up.stack.api.post("/runner/run", {"code": "sleep 1000", "time": 600})
-    )
-    client.start()
+    client = Task(up.stack.api.post, "/runner/run", {"code": "sleep 1000", "time": 600})
     up.stack.wait_oven(inUse=1)
     up.signal(signal.SIGINT)
     assert up.wait() == 0
     assert up.stack.left_behind() == []
-    client.join(30)
-    assert not client.is_alive()
+    with contextlib.suppress(Closed):
+        assert client.result().status == 502
 
 
 def test_an_oven_that_stays_cold_says_why_and_is_no_storm(new_stack):
