@@ -30,11 +30,6 @@ static size_t read_result(void *self, char *to, size_t room)
     return result_json_read(self, to, room);
 }
 
-static void rewind_result(void *self)
-{
-    result_json_rewind(self);
-}
-
 static void destroy_result(void *self)
 {
     result_json_destroy(self);
@@ -55,9 +50,7 @@ static void on_run_done(struct run_result *take_result, const struct failure *fa
     struct answer_source source = {
         .self = json,
         .read = read_result,
-        .rewind = rewind_result,
         .destroy = destroy_result,
-        .bound = result_json_bound(json),
     };
     exchange_stream(exchange, result_json_status(json), runner, &source);
 }

@@ -36,7 +36,8 @@ struct conn {
     struct buf in;    /* read, not consumed */
     struct buf body;
     const struct route *route;
-    bool chunked, keep_alive, head_only, head_begun, feeding, doomed, read_off, blocked;
+    bool chunked, version_1_1, keep_alive, head_only, head_begun, feeding, doomed, read_off,
+        blocked;
     bool request_over; /* the request was read to its end */
     uint64_t body_left;
     struct chunked chunks;
@@ -45,7 +46,6 @@ struct conn {
     struct buf out; /* head of the answer, and a body that is in memory */
     size_t out_sent;
     struct answer_source source;
-    uint64_t source_left;
     int status;
     char runner[NAME_MAX_LEN + 1]; /* for the log */
 };
@@ -208,6 +208,19 @@ static void answer_over(struct conn *conn)
         feed(conn, NULL, 0);
 }
 
+/* A chunk: its length in six digits, CR LF, the bytes, CR LF. */
+#define CHUNK_HEAD 8
+#define CHUNK_TAIL 2
+#define LAST_CHUNK "0\r\n\r\n"
+
+static void put_chunk_frame(char *piece, size_t len)
+{
+    char head[CHUNK_HEAD + 1];
+    snprintf(head, sizeof(head), "%06x\r\n", (unsigned)len & 0xFFFFFF);
+    memcpy(piece, head, CHUNK_HEAD);
+    memcpy(piece + CHUNK_HEAD + len, "\r\n", CHUNK_TAIL);
+}
+
 static int write_some(struct conn *conn, const char *data, size_t len)
 {
     bool clear = true;
@@ -217,6 +230,24 @@ static int write_some(struct conn *conn, const char *data, size_t len)
     }
     conn->blocked = !clear;
     return 0;
+}
+
+/* The next piece of a streamed answer, as a chunk; HTTP/1.0 knows none, its answers end with the
+ * connection.
+ */
+static int send_piece(struct conn *conn)
+{
+    char *piece = conn->shared->piece;
+    size_t room = CONN_PIECE - CHUNK_HEAD - CHUNK_TAIL;
+    size_t len = conn->source.read(conn->source.self, piece + CHUNK_HEAD, room);
+    if (len == 0)
+        drop_source(conn);
+    if (!conn->version_1_1)
+        return write_some(conn, piece + CHUNK_HEAD, len);
+    if (len == 0)
+        return write_some(conn, LAST_CHUNK, strlen(LAST_CHUNK));
+    put_chunk_frame(piece, len);
+    return write_some(conn, piece, CHUNK_HEAD + len + CHUNK_TAIL);
 }
 
 /* Sends until the socket is full or all is sent. */
@@ -230,10 +261,8 @@ static void flush(struct conn *conn)
             if (write_some(conn, conn->out.data + conn->out_sent, len) != 0)
                 return;
             conn->out_sent += len;
-        } else if (conn->source_left > 0) {
-            size_t len = conn->source.read(conn->source.self, conn->shared->piece, CONN_PIECE);
-            conn->source_left -= len;
-            if (write_some(conn, conn->shared->piece, len) != 0)
+        } else if (conn->source.self) {
+            if (send_piece(conn) != 0)
                 return;
         } else {
             answer_over(conn);
@@ -254,15 +283,19 @@ void conn_writable(struct conn *conn)
         flush(conn);
 }
 
-/* The answer's head; the length is 0 for 204. extra: whole header lines, or "". */
-static void put_head(struct conn *conn, uint64_t length, const char *extra)
+/* The answer's head. length: -1 when it is not known, 0 for 204. extra: whole header lines, or "".
+ */
+static void put_head(struct conn *conn, int64_t length, const char *extra)
 {
     struct buf *out = &conn->out;
     buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", conn->status, reason(conn->status),
                date(conn->shared));
     if (conn->status != 204)
-        buf_printf(out, "Content-Type: application/json\r\nContent-Length: %" PRIu64 "\r\n",
-                   length);
+        buf_append_str(out, "Content-Type: application/json\r\n");
+    if (conn->status != 204 && length >= 0)
+        buf_printf(out, "Content-Length: %" PRId64 "\r\n", length);
+    else if (length < 0 && conn->version_1_1)
+        buf_append_str(out, "Transfer-Encoding: chunked\r\n");
     buf_printf(out,
                "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                "X-Request-Id: %s\r\n%sConnection: %s\r\n\r\n",
@@ -282,7 +315,7 @@ static void begin_answer(struct conn *conn, int status)
 static void send_json(struct conn *conn, int status, struct buf *take_json, const char *extra)
 {
     begin_answer(conn, status);
-    put_head(conn, take_json->len, extra);
+    put_head(conn, (int64_t)take_json->len, extra);
     if (!conn->head_only && take_json->len > 0)
         buf_append(&conn->out, take_json->data, take_json->len);
     buf_finish(take_json);
@@ -333,34 +366,45 @@ void exchange_fail(struct exchange *exchange, const struct err *err)
     exchange_fail_with(exchange, &failure);
 }
 
-/* A text that surely fits one piece is made at once, behind its head; a longer one is made twice,
- * first to learn its length.
- */
+/* Fills the shared piece; *end when that was all. */
+static size_t first_piece(struct conn *conn, bool *end)
+{
+    const struct answer_source *source = &conn->source;
+    char *piece = conn->shared->piece + CHUNK_HEAD;
+    size_t room = CONN_PIECE - CHUNK_HEAD - CHUNK_TAIL, filled = 0, len = 1;
+    while (len > 0 && room - filled >= EXCHANGE_PIECE_LEAST) {
+        len = source->read(source->self, piece + filled, room - filled);
+        filled += len;
+    }
+    *end = len == 0;
+    return filled;
+}
+
+/* A text that fits one piece goes out with its length, in one write; a longer one as it is made. */
 void exchange_stream(struct exchange *exchange, int status, const char *runner,
                      const struct answer_source *take_source)
 {
     struct conn *conn = (struct conn *)exchange;
+    bool end;
     begin_answer(conn, status);
     snprintf(conn->runner, sizeof(conn->runner), "%s", runner);
+    conn->source = *take_source;
+    size_t len = first_piece(conn, &end);
     char *piece = conn->shared->piece;
-    uint64_t length = 0;
-    size_t len;
-    while ((len = take_source->read(take_source->self, piece, CONN_PIECE)) > 0) {
-        length += len;
-        if (take_source->bound <= SMALL_ANSWER - 64)
-            break;
-    }
-    put_head(conn, length, "");
+    if (!end && !conn->version_1_1)
+        conn->keep_alive = false;
+    put_head(conn, end ? (int64_t)len : -1, "");
+    if (end || conn->head_only)
+        drop_source(conn);
     if (conn->head_only) {
-        take_source->destroy(take_source->self);
-    } else if (take_source->bound <= SMALL_ANSWER - 64) {
-        buf_append(&conn->out, piece, (size_t)length);
-        take_source->destroy(take_source->self);
-    } else {
-        take_source->rewind(take_source->self);
-        conn->source = *take_source;
-        conn->source_left = length;
+        flush(conn);
+        return;
     }
+    put_chunk_frame(piece, len);
+    if (end || !conn->version_1_1)
+        buf_append(&conn->out, piece + CHUNK_HEAD, len);
+    else
+        buf_append(&conn->out, piece, CHUNK_HEAD + len + CHUNK_TAIL);
     flush(conn);
 }
 
@@ -390,7 +434,8 @@ static void new_exchange(struct conn *conn)
     conn->exchange = (struct exchange){.app = &conn->shared->app, .method = HTTP_OTHER};
     conn->exchange.received = clock_now(&clock_system);
     conn->runner[0] = '\0';
-    conn->keep_alive = conn->head_only = conn->request_over = conn->head_begun = false;
+    conn->version_1_1 = conn->keep_alive = conn->head_only = conn->request_over = conn->head_begun =
+        false;
     conn->route = NULL;
     conn->shared->busy++;
     conn->state = BUSY;
@@ -473,6 +518,7 @@ static void on_head(struct conn *conn, const struct http_head *head)
     char allow[ROUTES_ALLOW_MAX];
     exchange->method = head->method;
     conn->keep_alive = head->keep_alive;
+    conn->version_1_1 = head->version_1_1;
     conn->head_only = head->method == HTTP_HEAD;
     cut_copy(exchange->path, sizeof(exchange->path), head->path);
     cut_copy(exchange->query, sizeof(exchange->query), head->query);

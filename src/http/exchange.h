@@ -64,15 +64,15 @@ void exchange_answer(struct exchange *exchange, int status, struct buf *take_jso
 void exchange_fail(struct exchange *exchange, const struct err *err);
 void exchange_fail_with(struct exchange *exchange, const struct failure *failure);
 
-/* Answers with a text that is made while it is sent. read and rewind as in result_json.h; bound is
- * the most that can come; runner is for the log. source is destroyed when it is done with.
+/* Answers with a text that is made while it is sent, in pieces that fit a buffer. read returns 0 at
+ * the end only, and gets room for EXCHANGE_PIECE_LEAST bytes at least; source is destroyed when it
+ * is done with. runner is for the log.
  */
+#define EXCHANGE_PIECE_LEAST 64
 struct answer_source {
     void *self;
     size_t (*read)(void *self, char *to, size_t room);
-    void (*rewind)(void *self);
     void (*destroy)(void *self);
-    uint64_t bound;
 };
 void exchange_stream(struct exchange *exchange, int status, const char *runner,
                      const struct answer_source *take_source);

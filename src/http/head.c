@@ -127,7 +127,7 @@ static int parse_request_line(struct http_slice line, struct http_head *head, st
     bool version_1_0 = rest.len == 8 && memcmp(rest.text, "HTTP/1.0", 8) == 0;
     if (!version_1_1 && !version_1_0)
         return bad(err, "the version must be HTTP/1.1 or HTTP/1.0");
-    head->keep_alive = version_1_1;
+    head->version_1_1 = head->keep_alive = version_1_1;
     return parse_target(target, head, err);
 }
 
@@ -206,13 +206,12 @@ static int parse_header_line(struct http_slice line, struct http_head *head, boo
 static int parse_lines(struct lines *lines, struct http_head *head, struct err *err)
 {
     struct http_slice line;
-    bool has_host = false, version_1_1;
+    bool has_host = false;
     unsigned count = 0;
     if (!next_line(lines, &line))
         return bad(err, "lines must end with CR LF");
     if (parse_request_line(line, head, err) != 0)
         return -1;
-    version_1_1 = head->keep_alive;
     for (;;) {
         if (!next_line(lines, &line))
             return bad(err, "lines must end with CR LF");
@@ -223,9 +222,9 @@ static int parse_lines(struct lines *lines, struct http_head *head, struct err *
         if (parse_header_line(line, head, &has_host, err) != 0)
             return -1;
     }
-    if (version_1_1 && !has_host)
+    if (head->version_1_1 && !has_host)
         return bad(err, "Host is missing");
-    if (head->chunked && (head->has_length || !version_1_1))
+    if (head->chunked && (head->has_length || !head->version_1_1))
         return bad(err, "Transfer-Encoding cannot be together with Content-Length or HTTP/1.0");
     return 0;
 }

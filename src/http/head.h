@@ -34,6 +34,7 @@ struct http_head {
     enum http_method method;
     struct http_slice path;  /* as sent, percent-encoded; begins with '/', or is "*" */
     struct http_slice query; /* after the '?' */
+    bool version_1_1;        /* else 1.0 */
     bool keep_alive;         /* what version and Connection ask for */
     bool expect_continue;
     bool chunked;

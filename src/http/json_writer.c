@@ -134,6 +134,8 @@ static size_t sequence(const unsigned char *text, size_t len, bool *valid, bool 
         {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
     };
     *valid = *cut = false;
+    if (text[0] < 0xC2 || text[0] > 0xF4)
+        return 1;
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         if (text[0] < forms[i].first_least || text[0] > forms[i].first_most)
             continue;

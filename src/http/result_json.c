@@ -120,21 +120,6 @@ int result_json_status(const struct result_json *json)
     return json->status;
 }
 
-void result_json_rewind(struct result_json *json)
-{
-    json->phase = HEAD;
-    json->at = 0;
-    json->cursor = (struct output_cursor){0};
-    json->turn_len = 0;
-}
-
-uint64_t result_json_bound(const struct result_json *json)
-{
-    uint64_t out = json->result->output.out.len, err = json->result->output.err.len;
-    return json->head.len + json->middle.len + json->tail.len + sizeof(between) +
-           (out + err + 2) / 3 * 4 + 6 * (out + err);
-}
-
 /* Up to three bytes in the order of arrival; fewer only at the end. */
 static size_t next_three(struct result_json *self, unsigned char three[3])
 {
@@ -229,9 +214,8 @@ static size_t read_phase(struct result_json *self, char *to, size_t room, bool *
     }
 }
 
-size_t result_json_read(void *json, char *to, size_t room)
+size_t result_json_read(struct result_json *self, char *to, size_t room)
 {
-    struct result_json *self = json;
     size_t written = 0;
     while (self->phase != END && room - written >= 8) {
         bool end;

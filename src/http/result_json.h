@@ -7,7 +7,6 @@
 #include "../manager/runs.h"
 
 #include <stddef.h>
-#include <stdint.h>
 
 struct result_json;
 
@@ -20,14 +19,9 @@ void result_json_destroy(struct result_json *json); /* NULL is fine */
 int result_json_status(const struct result_json *json);
 
 /* Writes the next bytes of the text into to: as much as fits, 0 only at its end. room is at least
- * RESULT_PIECE_LEAST. The text must not be changed by the caller's having read it before: after
- * result_json_rewind it comes again from the start.
+ * RESULT_PIECE_LEAST.
  */
 #define RESULT_PIECE_LEAST 64
-size_t result_json_read(void *json, char *to, size_t room);
-void result_json_rewind(struct result_json *json);
-
-/* No more bytes than this can come. */
-uint64_t result_json_bound(const struct result_json *json);
+size_t result_json_read(struct result_json *json, char *to, size_t room);
 
 #endif

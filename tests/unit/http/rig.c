@@ -174,11 +174,53 @@ bool client_text(struct client *client, const char *text)
     return client_send(client, text, strlen(text));
 }
 
+/* Joins the chunks of a body. Returns how many bytes they took, 0 when they are not all there. A
+ * long body is not joined at every read: only when what has come could be its end.
+ */
+static size_t join_chunks(const char *data, size_t len, struct buf *body)
+{
+    size_t at = 0;
+    if (len < 5 || memcmp(data + len - 5, "0\r\n\r\n", 5) != 0)
+        return 0;
+    for (;;) {
+        const char *end = memmem(data + at, len - at, "\r\n", 2);
+        if (!end)
+            return 0;
+        size_t size = strtoul(data + at, NULL, 16);
+        at = (size_t)(end - data) + 2;
+        if (len - at < size + 2)
+            return 0;
+        assert_memory_equal(data + at + size, "\r\n", 2);
+        buf_append(body, data + at, size);
+        at += size + 2;
+        if (size == 0)
+            return at;
+    }
+}
+
+/* The body behind a head of that length; 0 when it is not all there, else what all of it took. */
+static size_t cut_body(struct client *client, size_t head_len, const char *head, struct buf *body)
+{
+    const char *data = client->in.data + head_len;
+    size_t left = client->in.len - head_len;
+    const char *length = strcasestr(head, "\r\nContent-Length: ");
+    if (strcasestr(head, "\r\nTransfer-Encoding: chunked\r\n")) {
+        size_t used = join_chunks(data, left, body);
+        return used ? head_len + used : 0;
+    }
+    size_t len = length ? strtoul(length + 18, NULL, 10) : 0;
+    if (left < len)
+        return 0;
+    buf_append(body, data, len);
+    return head_len + len;
+}
+
 /* Cuts an answer off the front of what has come, if it is whole. */
 static bool cut_answer(struct client *client, bool no_body, struct answer *answer)
 {
     const char *end =
         client->in.len ? memmem(client->in.data, client->in.len, "\r\n\r\n", 4) : NULL;
+    struct buf body;
     if (!end)
         return false;
     size_t head_len = (size_t)(end + 4 - client->in.data);
@@ -186,15 +228,16 @@ static bool cut_answer(struct client *client, bool no_body, struct answer *answe
     assert_true(head_len < sizeof(answer->head));
     memcpy(answer->head, client->in.data, head_len);
     assert_int_equal(sscanf(answer->head, "HTTP/1.1 %d ", &answer->status), 1);
-    const char *length = strcasestr(answer->head, "\r\nContent-Length: ");
-    size_t body_len = length && !no_body ? strtoul(length + 18, NULL, 10) : 0;
-    if (client->in.len - head_len < body_len)
+    buf_init(&body, SIZE_MAX / 2);
+    size_t used = no_body ? head_len : cut_body(client, head_len, answer->head, &body);
+    answer->body_len = body.len;
+    answer->body = buf_steal(&body);
+    if (used == 0) {
+        free(answer->body);
         return false;
-    answer->body_len = body_len;
-    answer->body = mem_calloc(1, body_len + 1);
-    memcpy(answer->body, client->in.data + head_len, body_len);
-    buf_drop(&client->in, head_len + body_len);
-    answer->json = json_loadb(answer->body, body_len, JSON_ALLOW_NUL, NULL);
+    }
+    buf_drop(&client->in, used);
+    answer->json = json_loadb(answer->body, answer->body_len, JSON_ALLOW_NUL, NULL);
     return true;
 }
 

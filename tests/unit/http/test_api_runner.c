@@ -8,7 +8,7 @@ static int set_up(void **state)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     rig_init(rig);
-    rig->config.run_output = 3000000;
+    rig->config.run_output = 1000000;
     rig_start(rig);
     *state = rig;
     return 0;
@@ -91,7 +91,7 @@ static void test_what_a_run_becomes(void **state)
     assert_string_equal(text_at("template"), "base");
     assert_int_equal(number_at("timeMs"), 9000);
     assert_int_equal(number_at("memoryBytes"), 5000000);
-    assert_int_equal(number_at("outputBytes"), 3000000);
+    assert_int_equal(number_at("outputBytes"), 1000000);
     assert_int_equal(number_at("queueMs"), 10000);
     assert_null(json_object_get(seen.message, "keep"));
     answer_free(&answer);
@@ -195,7 +195,7 @@ static void flood(struct fake_op *op, const struct fake_request *request, void *
     char bytes[65536];
     memset(bytes, '\x01', sizeof(bytes)); /* six bytes each in JSON */
     fake_op_started(op);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 20; i++) {
         fake_op_output(op, false, bytes, sizeof(bytes));
         fake_op_output(op, true, bytes, sizeof(bytes));
     }
@@ -210,13 +210,35 @@ static void test_flood(void **state)
     rig_call(rig, "POST", "/api/v1/runner/run", rig->admin, "{\"code\":\"x\"}", &answer);
     assert_int_equal(answer.status, 200);
     assert_non_null(answer.json);
-    assert_int_equal(json_string_length(json_object_get(answer.json, "stdout")), 3000000);
-    assert_int_equal(json_string_length(json_object_get(answer.json, "stderr")), 3000000);
-    assert_int_equal(json_string_length(json_object_get(answer.json, "res")), 8000000);
+    assert_int_equal(json_string_length(json_object_get(answer.json, "stdout")), 1000000);
+    assert_int_equal(json_string_length(json_object_get(answer.json, "stderr")), 1000000);
+    assert_int_equal(json_string_length(json_object_get(answer.json, "res")), 2666668);
     const json_t *truncated = json_object_get(answer.json, "truncated");
     assert_true(json_is_true(json_object_get(truncated, "stdout")));
     assert_true(json_is_true(json_object_get(truncated, "stderr")));
+    assert_contains(answer.head, "\r\nTransfer-Encoding: chunked\r\n");
     answer_free(&answer);
+}
+
+/* HTTP/1.0 knows no chunks: a long answer ends with the connection. */
+static void test_flood_to_an_old_client(void **state)
+{
+    struct rig *rig = *state;
+    struct client client = client_open(rig);
+    char text[300];
+    fake_worker_script(rig->fake, flood, NULL);
+    snprintf(text, sizeof(text),
+             "POST /api/v1/runner/run HTTP/1.0\r\nConnection: keep-alive\r\nauth-token: %s\r\n"
+             "Content-Length: 12\r\n\r\n{\"code\":\"x\"}",
+             rig->admin);
+    client_text(&client, text);
+    client_wait_end(&client);
+    const char *body = strstr(client.in.data, "\r\n\r\n") + 4;
+    assert_null(memmem(client.in.data, 400, "chunked", 7));
+    json_t *json = json_loadb(body, client.in.len - (size_t)(body - client.in.data), 0, NULL);
+    assert_int_equal(json_string_length(json_object_get(json, "stdout")), 1000000);
+    json_decref(json);
+    client_close(&client);
 }
 
 static void fail_with(struct fake_op *op, const struct fake_request *request, void *data)
@@ -424,6 +446,7 @@ int main(void)
         TEST(test_bytes_out),
         TEST(test_bytes_in_that_are_no_utf8),
         TEST(test_flood),
+        TEST(test_flood_to_an_old_client),
         TEST(test_errors_of_the_worker),
         TEST(test_requests_that_are_wrong),
         TEST(test_args_too_long_together),

@@ -26,11 +26,9 @@ static void read_all(struct result_json *json, size_t room, struct buf *text)
     char *piece = mem_calloc(1, room);
     size_t len;
     buf_clear(text);
-    result_json_rewind(json);
     while ((len = result_json_read(json, piece, room)) > 0)
         buf_append(text, piece, len);
     free(piece);
-    assert_true(text->len <= result_json_bound(json));
 }
 
 static void test_text(void **state)
