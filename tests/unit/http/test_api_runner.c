@@ -331,7 +331,7 @@ static void test_big_request(void **state)
 {
     struct rig *rig = *state;
     struct answer answer;
-    enum { SIZE = 1500000 };
+    enum { SIZE = 900000 };
     char *text = malloc(SIZE + 1);
     memset(text, 'c', SIZE);
     text[SIZE] = '\0';
