@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "../common/fd.h"
+#include "../common/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,10 +45,9 @@ static int replace_stdio(void)
  */
 static int set_signals(void)
 {
-    struct sigaction standard = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
-    for (int sig = 1; sig <= SIGRTMAX; sig++)
-        sigaction(sig, &standard, NULL); /* fails for those that have no other meaning */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t blocked;
+    signals_reset();
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGCHLD);
     if (sigaction(SIGPIPE, &ignore, NULL) != 0)

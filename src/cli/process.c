@@ -2,6 +2,7 @@
 
 #include "../common/clock.h"
 #include "../common/fd.h"
+#include "../common/signals.h"
 #include "../common/str.h"
 
 #include <errno.h>
@@ -14,19 +15,9 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-static void reset_signals(void)
-{
-    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGTSTP, SIGCHLD};
-    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-        signal(handled[i], SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 _Noreturn static void child(const struct process_spec *spec, pid_t parent, int report)
 {
-    reset_signals();
+    signals_reset();
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0 && setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, spec->death_signal) == 0 &&
         dup2(null, STDIN_FILENO) >= 0 && dup2(spec->output, STDOUT_FILENO) >= 0 &&

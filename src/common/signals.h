@@ -1,0 +1,11 @@
+/* The state of signals that a program is to start with. */
+#ifndef COMMON_SIGNALS_H
+#define COMMON_SIGNALS_H
+
+/* Gives every signal its standard meaning, and blocks none. Those that the C library keeps to
+ * itself (32 and 33) too, which sigaction refuses: GNU make, for one, hands them on ignored. For a
+ * child between fork and exec, or a process at its start.
+ */
+void signals_reset(void);
+
+#endif
