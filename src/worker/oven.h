@@ -47,9 +47,10 @@ void oven_destroy(struct oven *oven);
 
 /* done fires exactly once, never before oven_take returns: either with a runner that is IN_USE
  * and now the caller's (until runner_destroy), or with NULL and err: ERR_NOT_AVAILABLE when the
- * queue is full, or the deadline passed, or starts keep failing (the message says why and names the
- * last failure). retry_after_us is a guess at when to try again, 0 with a runner. Inside it other
- * tickets may be taken and cancelled and runners destroyed.
+ * queue is full, or the deadline passed, or starts keep failing: three in a row, of which one after
+ * a pause (the message says why and names the last failure). retry_after_us is a guess at when to
+ * try again, 0 with a runner. Inside it other tickets may be taken and cancelled and runners
+ * destroyed.
  */
 typedef void (*oven_take_cb)(struct runner *runner, const struct err *err, mono_us retry_after_us,
                              void *data);

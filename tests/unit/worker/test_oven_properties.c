@@ -21,6 +21,7 @@
 #include "oven_rig.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -63,12 +64,8 @@ static uint64_t served_total, refused_total, restarts_total, created_total;
 
 #define require(condition, ...)                                                                    \
     do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "CODELAND_SEED=%" PRIu64 ", operation %u: ", seed, operation);         \
-            fprintf(stderr, __VA_ARGS__);                                                          \
-            fputc('\n', stderr);                                                                   \
-            fail();                                                                                \
-        }                                                                                          \
+        if (!(condition))                                                                          \
+            fail_msg(__VA_ARGS__);                                                                 \
     } while (0)
 
 /* splitmix64 */
@@ -689,8 +686,29 @@ static void test_random_lives(void **state)
     assert_true(served_total > 0 && refused_total > 0 && restarts_total > 0);
 }
 
+static void print_seed(void)
+{
+    fprintf(stderr, "CODELAND_SEED=%" PRIu64 ", operation %u\n", seed, operation);
+}
+
+static void on_abort(int number)
+{
+    print_seed();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* Of the sanitizers, where there are any: called before they end the program. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_lives)};
-    return cmocka_run_group_tests_name("oven properties", tests, NULL, NULL);
+    signal(SIGABRT, on_abort);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(print_seed);
+    int failed = cmocka_run_group_tests_name("oven properties", tests, NULL, NULL);
+    if (failed != 0)
+        print_seed();
+    return failed;
 }
