@@ -341,7 +341,7 @@ static void test_background_and_a_late_reader(void **state)
     assert_int_equal(outcome.exit.signal, SIGKILL);
     assert_in_range(outcome.out_len, written, written + FRAME_DATA_MAX);
     outcome_free(&outcome);
-    session_expect(*state, 0, "pkill -9 sleep", "");
+    session_expect(*state, 0, "kill -9 -1", "");
 }
 
 /* A user that reads its own output back keeps nobody waiting for it. */
@@ -361,7 +361,7 @@ static void test_output_that_was_taken_back(void **state)
     assert_int_equal(outcome.exit.signal, SIGKILL);
     assert_in_range(outcome.out_len, 0, written - 1);
     outcome_free(&outcome);
-    session_expect(cell, 0, "pkill -9 sleep; true", "");
+    session_expect(cell, 0, "kill -9 -1", "");
 }
 
 static void test_endless_background_output(void **state)
@@ -487,7 +487,7 @@ static void test_bound_of_what_drains(void **state)
     leave_behind(cell, 10);
     assert_int_equal(cell_descriptors(cell), before + OP_DRAINING_MAX);
     assert_small(cell);
-    session_expect(cell, 0, "pkill -9 sleep; echo free", "free\n");
+    session_expect(cell, 0, "kill -9 -1; echo free", "free\n");
     cell_wait(cell_descriptors(cell) == before);
 }
 
