@@ -33,8 +33,8 @@ struct exchange {
     char id[EXCHANGE_ID_LEN + 1];
     mono_us received; /* when the head was read */
     enum http_method method;
-    char path[EXCHANGE_PATH_MAX + 1];   /* decoded, cut if it was longer; for the log */
-    char query[EXCHANGE_QUERY_MAX + 1]; /* as sent; cut likewise */
+    char path[EXCHANGE_PATH_MAX + 1];   /* as sent, cut if it was longer; for the log */
+    char query[EXCHANGE_QUERY_MAX + 1]; /* as sent */
     char runner[NAME_MAX_LEN + 1];      /* the path's :runner */
     char owner[TOKEN_OWNER_MAX + 1];    /* who asks; "" on a route that needs no token */
     bool admin;

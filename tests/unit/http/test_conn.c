@@ -255,6 +255,8 @@ static void test_content_types(void **state)
     } cases[] = {
         {"Content-Type: application/json\r\n", 200},
         {"Content-Type: application/json; charset=utf-8\r\n", 200},
+        {"Content-Type: Application/JSON\r\n", 200},
+        {"Content-Type:\r\n", 200},
         {"Content-Type: application/x-www-form-urlencoded\r\n", 200}, /* curl -d */
         {"Content-Type: text/plain\r\n", 200},
         {"", 200},
@@ -371,6 +373,29 @@ static void test_methods(void **state)
     client_close(&client);
 }
 
+static void test_long_targets(void **state)
+{
+    struct rig *rig = *state;
+    struct answer answer;
+    char path[3000];
+    memset(path, 'x', sizeof(path));
+    memcpy(path, "/api/v1/runner?", 15);
+    path[15 + EXCHANGE_QUERY_MAX] = '\0';
+    rig_call(rig, "GET", path, rig->admin, NULL, &answer);
+    assert_int_equal(answer.status, 200);
+    answer_free(&answer);
+    path[15 + EXCHANGE_QUERY_MAX] = 'x';
+    path[15 + EXCHANGE_QUERY_MAX + 1] = '\0';
+    rig_call(rig, "GET", path, rig->admin, NULL, &answer);
+    assert_error(&answer, 400, "badRequest", "the query has 257 bytes, at most 256");
+    answer_free(&answer);
+    memset(path, '/', sizeof(path));
+    path[sizeof(path) - 1] = '\0';
+    rig_call(rig, "GET", path, rig->admin, NULL, &answer);
+    assert_error(&answer, 404, "notFound", "");
+    answer_free(&answer);
+}
+
 static void test_headers_of_answers(void **state)
 {
     struct rig *rig = *state;
@@ -450,6 +475,7 @@ int main(void)
         TEST(test_keep_alive),
         TEST(test_methods),
         TEST(test_headers_of_answers),
+        TEST(test_long_targets),
         TEST(test_sending_far_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
