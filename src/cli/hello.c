@@ -92,7 +92,8 @@ int hello_run(const struct config *config, const char *token, int cancel_fd, cha
     return 0;
 }
 
-int hello_warm(const struct config *config, const char *token, int cancel_fd)
+bool hello_oven(const struct config *config, const char *token, int cancel_fd, int64_t *available,
+                int64_t *cooking)
 {
     const struct http_request request = {
         .address = config->http_listen,
@@ -104,10 +105,8 @@ int hello_warm(const struct config *config, const char *token, int cancel_fd)
     };
     struct err err;
     json_t *oven = NULL;
-    int64_t available = -1;
     cleanup_json json_t *object = ask(&request, &err);
-    if (!object || json_get_object(object, "oven", true, &oven, &err) != 0 ||
-        json_get_int(oven, "available", true, 0, INT_MAX, &available, &err) != 0)
-        return -1;
-    return (int)available;
+    return object && json_get_object(object, "oven", true, &oven, &err) == 0 &&
+           json_get_int(oven, "available", true, 0, INT_MAX, available, &err) == 0 &&
+           json_get_int(oven, "cooking", true, 0, INT_MAX, cooking, &err) == 0;
 }

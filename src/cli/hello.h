@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HELLO_TOKEN_MAX 128
 
@@ -21,7 +22,8 @@ int hello_token(const struct config *config, char token[HELLO_TOKEN_MAX], struct
 int hello_run(const struct config *config, const char *token, int cancel_fd, char *said,
               size_t room, double *duration_ms, struct err *err);
 
-/* How many runners wait warm in the oven, for a person; -1 when the API does not tell. */
-int hello_warm(const struct config *config, const char *token, int cancel_fd);
+/* Runners in the oven: ready, and being made. False when the API does not tell. */
+bool hello_oven(const struct config *config, const char *token, int cancel_fd, int64_t *available,
+                int64_t *cooking);
 
 #endif

@@ -21,6 +21,7 @@
 #include "../common/str.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,8 @@
 #include <sys/wait.h>
 
 #define READY_PAUSE_MS 20
+#define FILL_MS 3000
+#define FILL_PAUSE_MS 100
 #define MANAGER_STOP_MS 5000
 #define WORKER_STOP_MS 20000
 #define WORKER_START_MS 10000
@@ -131,19 +134,32 @@ static int wait_until_ready(struct up *up, struct err *err)
     return err_set(err, ERR_TIMED_OUT, "interrupted");
 }
 
+/* It is ready with the first runner; the others are waited for, if they do not take long, so that
+ * the hello does not compete with them.
+ */
+static void show_oven(struct up *up)
+{
+    mono_us deadline = clock_now(&clock_system) + (mono_us)FILL_MS * US_PER_MS;
+    int64_t available = 0, cooking = 0;
+    bool told;
+    while ((told = hello_oven(up->config, up->token, up->stop_fd, &available, &cooking)) &&
+           cooking > 0 && clock_now(&clock_system) < deadline && !stop_wanted(up))
+        supervise_for(up, FILL_PAUSE_MS);
+    char took[24];
+    progress_duration(took, sizeof(took), screen_elapsed(&up->screen));
+    if (told)
+        screen_done(&up->screen, "%" PRId64 " runners are warm after %s", available, took);
+    else
+        screen_done(&up->screen, "warm after %s", took);
+}
+
 static int say_hello(struct up *up, struct err *err)
 {
     char said[200];
     double duration_ms;
     if (hello_token(up->config, up->token, err) != 0)
         return -1;
-    int warm = hello_warm(up->config, up->token, up->stop_fd);
-    char took[24];
-    progress_duration(took, sizeof(took), screen_elapsed(&up->screen));
-    if (warm >= 0)
-        screen_done(&up->screen, "%d runners are warm after %s", warm, took);
-    else
-        screen_done(&up->screen, "warm after %s", took);
+    show_oven(up);
     screen_begin(&up->screen, "hello", "");
     if (hello_run(up->config, up->token, up->stop_fd, said, sizeof(said), &duration_ms, err) != 0)
         return -1;

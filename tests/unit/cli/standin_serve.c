@@ -39,7 +39,8 @@ static const char *answer(const char *request, unsigned count, int *status)
         return "{\"name\": \"unauthorized\", \"message\": \"a token is needed\"}";
     }
     if (str_starts_with(request, "GET /api/v1/worker"))
-        return "{\"oven\": {\"available\": 3}}";
+        return count < 6 ? "{\"oven\": {\"available\": 1, \"cooking\": 2}}"
+                         : "{\"oven\": {\"available\": 3, \"cooking\": 0}}";
     if (standin_does(&options.config, "manager", "fail")) {
         *status = 503;
         return "{\"name\": \"RunnerNotAvailable\", \"message\": \"the oven is empty\"}";
