@@ -5,12 +5,19 @@
 
 #include <string.h>
 
-bool answer_send(struct chan *chan, enum frame_type type, json_t *take_json)
+char *answer_text(json_t *take_json)
 {
-    cleanup_free char *text = json_dumps(take_json, JSON_COMPACT);
+    /* Times are whole microseconds: 15 digits say them all, 17 would say 1.9000000000000001. */
+    char *text = json_dumps(take_json, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(take_json);
     if (!text)
         mem_exhausted(); /* we packed it ourselves: it is valid */
+    return text;
+}
+
+bool answer_send(struct chan *chan, enum frame_type type, json_t *take_json)
+{
+    cleanup_free char *text = answer_text(take_json);
     size_t len = strlen(text);
     if ((int64_t)len > frame_max_len((uint8_t)type)) {
         log_error("an answer does not fit into its frame", LOG_S("type", frame_name((uint8_t)type)),

@@ -14,6 +14,9 @@ void answer_result(struct chan *take_chan, json_t *take_result);
 void answer_error(struct chan *take_chan, const struct err *err, const char *runner,
                   int64_t retry_after_ms);
 
+/* A control frame's text; json is stolen, the caller frees the text. */
+char *answer_text(json_t *take_json);
+
 /* Sends a JSON control frame; json is stolen. False when it does not fit into its frame. */
 bool answer_send(struct chan *chan, enum frame_type type, json_t *take_json);
 

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,16 +31,29 @@ enum hierarchy {
 
 static const char *const controllers[HIERARCHIES] = {"memory", "pids", "cpu", "cpuacct", "freezer"};
 
+/* Every path below starts from one of these folders: the way there is half the cost of reading a
+ * small file.
+ */
 struct cgroup {
     bool v2;
     char prefix[NAME_MAX_LEN + 1];
-    char root[HIERARCHIES][PATH_ROOM]; /* mount points; the same one for all on v2 */
+    char root[HIERARCHIES][PATH_ROOM]; /* mount points */
+    int runners[HIERARCHIES];          /* root/PREFIX */
+    int monitors[HIERARCHIES];         /* root/PREFIX.monitor */
 };
 
 static int hierarchies(const struct cgroup *cgroup)
 {
     return cgroup->v2 ? 1 : HIERARCHIES;
 }
+
+/* Those that LXC knows of, and in which monitors have groups too. */
+static int lxc_hierarchies(const struct cgroup *cgroup)
+{
+    return cgroup->v2 ? 1 : HIERARCHY_FREEZER;
+}
+
+/* ---- finding and making them ---- */
 
 static bool has_option(const char *options, const char *name)
 {
@@ -52,8 +66,8 @@ static bool has_option(const char *options, const char *name)
     return false;
 }
 
-/* One line of /proc/self/mounts: device, mount point, type, options (proc(5)). */
-static void note_mount(struct cgroup *cgroup, char *line)
+/* One line of a list of mounts: device, mount point, type, options (proc(5)). */
+static void note_mount(struct cgroup *cgroup, char *line, char unified[PATH_ROOM])
 {
     char *rest = line;
     strsep(&rest, " ");
@@ -62,10 +76,8 @@ static void note_mount(struct cgroup *cgroup, char *line)
     char *options = strsep(&rest, " ");
     if (!options || strlen(point) >= PATH_ROOM)
         return;
-    if (strcmp(type, "cgroup2") == 0 && strcmp(point, "/sys/fs/cgroup") == 0) {
-        cgroup->v2 = true;
-        strcpy(cgroup->root[HIERARCHY_MEMORY], point);
-    }
+    if (strcmp(type, "cgroup2") == 0 && !unified[0])
+        strcpy(unified, point);
     if (strcmp(type, "cgroup") != 0)
         return;
     for (int i = 0; i < HIERARCHIES; i++)
@@ -73,59 +85,29 @@ static void note_mount(struct cgroup *cgroup, char *line)
             strcpy(cgroup->root[i], point);
 }
 
-static int find_hierarchies(struct cgroup *cgroup, struct err *err)
+/* Where memory is a hierarchy of its own, the host is a hybrid one: a cgroup2 mount beside it has
+ * no controllers.
+ */
+static int find_hierarchies(struct cgroup *cgroup, const char *mounts, struct err *err)
 {
-    FILE *mounts = fopen("/proc/self/mounts", "re");
-    if (!mounts)
-        return err_sys(err, ERR_INTERNAL, errno, "/proc/self/mounts");
-    char *line = NULL;
+    FILE *list = fopen(mounts, "re");
+    if (!list)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", mounts);
+    char *line = NULL, unified[PATH_ROOM] = "";
     size_t room = 0;
-    while (getline(&line, &room, mounts) > 0)
-        note_mount(cgroup, line);
+    while (getline(&line, &room, list) > 0)
+        note_mount(cgroup, line, unified);
     free(line);
-    fclose(mounts);
+    fclose(list);
+    if (!cgroup->root[HIERARCHY_MEMORY][0] && unified[0]) {
+        cgroup->v2 = true;
+        strcpy(cgroup->root[HIERARCHY_MEMORY], unified);
+    }
     for (int i = 0; i < hierarchies(cgroup); i++)
         if (!cgroup->root[i][0])
             return err_set(err, ERR_INTERNAL, "no cgroup hierarchy has the %s controller",
                            controllers[i]);
     return 0;
-}
-
-/* PATH_ROOM bytes for root/prefix.monitor/name, where LXC keeps the container's monitor. */
-static bool monitor_path(const struct cgroup *cgroup, int hierarchy, const char *name, char *path)
-{
-    return str_format(path, PATH_ROOM, "%s/%s" CGROUP_MONITOR_SUFFIX "/%s", cgroup->root[hierarchy],
-                      cgroup->prefix, name);
-}
-
-/* PATH_ROOM bytes for root/prefix[/name[/file]]; false when they do not fit. */
-static bool path_of(const struct cgroup *cgroup, int hierarchy, const char *name, const char *file,
-                    char *path)
-{
-    return str_format(path, PATH_ROOM, "%s/%s%s%s%s%s", cgroup->root[hierarchy], cgroup->prefix,
-                      name ? "/" : "", name ? name : "", file ? "/" : "", file ? file : "");
-}
-
-static int write_value(const struct cgroup *cgroup, int hierarchy, const char *name,
-                       const char *file, const char *value)
-{
-    char path[PATH_ROOM];
-    if (!path_of(cgroup, cgroup->v2 ? 0 : hierarchy, name, file, path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return fd_write_file(AT_FDCWD, path, value);
-}
-
-static ssize_t read_value(const struct cgroup *cgroup, int hierarchy, const char *name,
-                          const char *file, char *text, size_t room)
-{
-    char path[PATH_ROOM];
-    if (!path_of(cgroup, cgroup->v2 ? 0 : hierarchy, name, file, path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return fd_read_file(AT_FDCWD, path, text, room);
 }
 
 /* v2: a folder has only the controllers that its parent hands down. */
@@ -140,35 +122,65 @@ static int hand_down(const char *folder, struct err *err)
     return 0;
 }
 
-static int make_prefix(struct cgroup *cgroup, struct err *err)
+static int make_folder(const struct cgroup *cgroup, int hierarchy, const char *suffix,
+                       struct err *err)
 {
+    char path[PATH_ROOM];
+    if (!str_format(path, sizeof(path), "%s/%s%s", cgroup->root[hierarchy], cgroup->prefix, suffix))
+        return err_set(err, ERR_INTERNAL, "%s: path too long", cgroup->root[hierarchy]);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", path);
+    if (cgroup->v2 && !suffix[0] && hand_down(path, err) != 0)
+        return -1;
+    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return folder >= 0 ? folder : err_sys(err, ERR_INTERNAL, errno, "%s", path);
+}
+
+static int make_folders(struct cgroup *cgroup, struct err *err)
+{
+    if (cgroup->v2 && hand_down(cgroup->root[0], err) != 0)
+        return -1;
     for (int i = 0; i < hierarchies(cgroup); i++) {
-        char path[PATH_ROOM];
-        if (!path_of(cgroup, i, NULL, NULL, path))
-            return err_set(err, ERR_INTERNAL, "%s: path too long", cgroup->root[i]);
-        if (cgroup->v2 && hand_down(cgroup->root[i], err) != 0)
+        cgroup->runners[i] = make_folder(cgroup, i, "", err);
+        if (cgroup->runners[i] < 0)
             return -1;
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", path);
-        if (cgroup->v2 && hand_down(path, err) != 0)
+    }
+    for (int i = 0; i < lxc_hierarchies(cgroup); i++) {
+        cgroup->monitors[i] = make_folder(cgroup, i, CGROUP_MONITOR_SUFFIX, err);
+        if (cgroup->monitors[i] < 0)
             return -1;
     }
     return 0;
 }
 
-struct cgroup *cgroup_create(const char *prefix, struct err *err)
+struct cgroup *cgroup_create_from(const char *mounts, const char *prefix, struct err *err)
 {
     struct cgroup *cgroup = mem_new(struct cgroup);
-    if (!str_format(cgroup->prefix, sizeof(cgroup->prefix), "%s", prefix) ||
-        find_hierarchies(cgroup, err) != 0 || make_prefix(cgroup, err) != 0) {
-        free(cgroup);
-        return NULL;
+    for (int i = 0; i < HIERARCHIES; i++)
+        cgroup->runners[i] = cgroup->monitors[i] = -1;
+    if (str_format(cgroup->prefix, sizeof(cgroup->prefix), "%s", prefix)) {
+        if (find_hierarchies(cgroup, mounts, err) == 0 && make_folders(cgroup, err) == 0)
+            return cgroup;
+    } else {
+        err_set(err, ERR_INTERNAL, "%s: longer than a prefix may be", prefix);
     }
-    return cgroup;
+    cgroup_destroy(cgroup);
+    return NULL;
+}
+
+struct cgroup *cgroup_create(const char *prefix, struct err *err)
+{
+    return cgroup_create_from("/proc/self/mounts", prefix, err);
 }
 
 void cgroup_destroy(struct cgroup *cgroup)
 {
+    if (!cgroup)
+        return;
+    for (int i = 0; i < HIERARCHIES; i++) {
+        fd_close(&cgroup->runners[i]);
+        fd_close(&cgroup->monitors[i]);
+    }
     free(cgroup);
 }
 
@@ -182,79 +194,122 @@ const char *cgroup_lxc_use(const struct cgroup *cgroup)
     return cgroup->v2 ? "" : "memory,pids,cpu,cpuacct";
 }
 
-/* What a limit is called and how its value is written, for each generation; file NULL ends.
- * Order: v1 wants memory.limit_in_bytes at or below memsw at all times, so it is tried twice.
+/* ---- limits ---- */
+
+/* What a limit is called and how its value is written, for each generation. Order: v1 wants
+ * memory.limit_in_bytes at or below memsw at all times, so it is tried before and after.
  */
 struct limit_file {
-    int hierarchy;
+    enum hierarchy hierarchy;
     const char *file;
+    bool optional; /* the kernel may be built without it (swap accounting), or it may fail first */
     char value[48];
-    bool optional; /* the kernel may be built without it (swap accounting) */
 };
 
-#define LIMIT_FILES 6
+struct limit_files {
+    struct limit_file list[6];
+    size_t count;
+};
 
-static size_t limit_files(const struct cgroup *cgroup, const struct engine_limits *limits,
-                          struct limit_file files[LIMIT_FILES])
+__attribute__((format(printf, 5, 6))) static void add_limit(struct limit_files *files,
+                                                            enum hierarchy hierarchy,
+                                                            const char *file, bool optional,
+                                                            const char *fmt, ...)
 {
-    size_t n = 0;
-#define ADD(which, name, is_optional, ...)                                                         \
-    do {                                                                                           \
-        files[n] =                                                                                 \
-            (struct limit_file){.hierarchy = (which), .file = (name), .optional = (is_optional)};  \
-        str_format(files[n].value, sizeof(files[n].value), __VA_ARGS__);                           \
-        n++;                                                                                       \
-    } while (0)
+    struct limit_file *at = &files->list[files->count++];
+    *at = (struct limit_file){.hierarchy = hierarchy, .file = file, .optional = optional};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(at->value, sizeof(at->value), fmt, args); /* room for two numbers */
+    va_end(args);
+}
+
+static struct limit_files limit_files(const struct cgroup *cgroup,
+                                      const struct engine_limits *limits)
+{
+    struct limit_files files = {.count = 0};
+    int64_t memory = limits->memory_bytes;
     int64_t quota_us = limits->cpu_percent * (CPU_PERIOD_US / 100);
     if (cgroup->v2) {
-        ADD(HIERARCHY_MEMORY, "memory.max", false, "%" PRId64, limits->memory_bytes);
-        ADD(HIERARCHY_MEMORY, "memory.swap.max", true, "0");
-        ADD(HIERARCHY_PIDS, "pids.max", false, "%" PRId64, limits->processes);
-        ADD(HIERARCHY_CPU, "cpu.max", false, "%" PRId64 " %d", quota_us, CPU_PERIOD_US);
+        add_limit(&files, HIERARCHY_MEMORY, "memory.max", false, "%" PRId64, memory);
+        add_limit(&files, HIERARCHY_MEMORY, "memory.swap.max", true, "0");
+        add_limit(&files, HIERARCHY_PIDS, "pids.max", false, "%" PRId64, limits->processes);
+        add_limit(&files, HIERARCHY_CPU, "cpu.max", false, "%" PRId64 " %d", quota_us,
+                  CPU_PERIOD_US);
     } else {
-        ADD(HIERARCHY_MEMORY, "memory.limit_in_bytes", true, "%" PRId64, limits->memory_bytes);
-        ADD(HIERARCHY_MEMORY, "memory.memsw.limit_in_bytes", true, "%" PRId64,
-            limits->memory_bytes);
-        ADD(HIERARCHY_MEMORY, "memory.limit_in_bytes", false, "%" PRId64, limits->memory_bytes);
-        ADD(HIERARCHY_PIDS, "pids.max", false, "%" PRId64, limits->processes);
-        ADD(HIERARCHY_CPU, "cpu.cfs_period_us", false, "%d", CPU_PERIOD_US);
-        ADD(HIERARCHY_CPU, "cpu.cfs_quota_us", false, "%" PRId64, quota_us);
+        add_limit(&files, HIERARCHY_MEMORY, "memory.limit_in_bytes", true, "%" PRId64, memory);
+        add_limit(&files, HIERARCHY_MEMORY, "memory.memsw.limit_in_bytes", true, "%" PRId64,
+                  memory);
+        add_limit(&files, HIERARCHY_MEMORY, "memory.limit_in_bytes", false, "%" PRId64, memory);
+        add_limit(&files, HIERARCHY_PIDS, "pids.max", false, "%" PRId64, limits->processes);
+        add_limit(&files, HIERARCHY_CPU, "cpu.cfs_period_us", false, "%d", CPU_PERIOD_US);
+        add_limit(&files, HIERARCHY_CPU, "cpu.cfs_quota_us", false, "%" PRId64, quota_us);
     }
-#undef ADD
-    return n;
+    return files;
+}
+
+/* The folder of the runners in the hierarchy that has a controller. */
+static int runners_of(const struct cgroup *cgroup, enum hierarchy hierarchy)
+{
+    return cgroup->runners[cgroup->v2 ? HIERARCHY_MEMORY : hierarchy];
 }
 
 bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *limits,
                       bool (*item)(const char *key, const char *value, void *data), void *data)
 {
-    struct limit_file files[LIMIT_FILES];
-    size_t count = limit_files(cgroup, limits, files);
-    for (size_t i = 0; i < count; i++) {
-        char key[64], path[PATH_ROOM];
-        str_format(key, sizeof(key), "%s.%s", cgroup->v2 ? "lxc.cgroup2" : "lxc.cgroup",
-                   files[i].file);
+    struct limit_files files = limit_files(cgroup, limits);
+    for (size_t i = 0; i < files.count; i++) {
+        const struct limit_file *at = &files.list[i];
+        char key[64];
+        str_format(key, sizeof(key), "%s.%s", cgroup->v2 ? "lxc.cgroup2" : "lxc.cgroup", at->file);
         /* LXC fails the start over a file that is not there. */
-        if (files[i].optional &&
-            (!path_of(cgroup, cgroup->v2 ? 0 : files[i].hierarchy, NULL, files[i].file, path) ||
-             access(path, F_OK) != 0))
+        if (at->optional && faccessat(runners_of(cgroup, at->hierarchy), at->file, F_OK, 0) != 0)
             continue;
-        if (!item(key, files[i].value, data))
+        if (!item(key, at->value, data))
             return false;
     }
     return true;
 }
 
+/* PATH_ROOM bytes for name/file. Names have at most NAME_MAX_LEN bytes and files are ours, so it
+ * fits.
+ */
+static const char *path_of(const char *name, const char *file, char path[PATH_ROOM])
+{
+    str_format(path, PATH_ROOM, "%s/%s", name, file);
+    return path;
+}
+
 int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
                       const struct engine_limits *limits, struct err *err)
 {
-    struct limit_file files[LIMIT_FILES];
-    size_t count = limit_files(cgroup, limits, files);
-    for (size_t i = 0; i < count; i++)
-        if (write_value(cgroup, files[i].hierarchy, name, files[i].file, files[i].value) != 0 &&
-            !files[i].optional)
-            return err_sys(err, ERR_INTERNAL, errno, "cannot set %s of %s to %s", files[i].file,
-                           name, files[i].value);
+    struct limit_files files = limit_files(cgroup, limits);
+    for (size_t i = 0; i < files.count; i++) {
+        const struct limit_file *at = &files.list[i];
+        char path[PATH_ROOM];
+        if (fd_write_file(runners_of(cgroup, at->hierarchy), path_of(name, at->file, path),
+                          at->value) != 0 &&
+            !at->optional)
+            return err_sys(err, ERR_INTERNAL, errno, "cannot set %s of %s to %s", at->file, name,
+                           at->value);
+    }
     return 0;
+}
+
+/* ---- figures ---- */
+
+/* These files come whole in one read. */
+static bool read_file(const struct cgroup *cgroup, enum hierarchy hierarchy, const char *name,
+                      const char *file, char *text, size_t room)
+{
+    char path[PATH_ROOM];
+    cleanup_close int fd =
+        openat(runners_of(cgroup, hierarchy), path_of(name, file, path), O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, room - 1);
+    if (len < 0)
+        return false;
+    text[len] = '\0';
+    return true;
 }
 
 /* The number after "key " at the start of a line of a flat-keyed file; 0 when it is not there. */
@@ -269,33 +324,32 @@ static int64_t keyed(const char *text, const char *key)
     return 0;
 }
 
-static int64_t single(const struct cgroup *cgroup, int hierarchy, const char *name,
+static int64_t single(const struct cgroup *cgroup, enum hierarchy hierarchy, const char *name,
                       const char *file)
 {
     char text[64];
-    return read_value(cgroup, hierarchy, name, file, text, sizeof(text)) > 0
-               ? strtoll(text, NULL, 10)
-               : 0;
+    return read_file(cgroup, hierarchy, name, file, text, sizeof(text)) ? strtoll(text, NULL, 10)
+                                                                        : 0;
 }
 
-static int64_t from_keyed(const struct cgroup *cgroup, int hierarchy, const char *name,
+static int64_t from_keyed(const struct cgroup *cgroup, enum hierarchy hierarchy, const char *name,
                           const char *file, const char *key)
 {
     char text[1024];
-    return read_value(cgroup, hierarchy, name, file, text, sizeof(text)) > 0 ? keyed(text, key) : 0;
+    return read_file(cgroup, hierarchy, name, file, text, sizeof(text)) ? keyed(text, key) : 0;
 }
 
 static void stats_v2(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
 {
     char text[2048];
-    stats->memory_peak_bytes = single(cgroup, 0, name, "memory.peak"); /* since 5.19 */
-    if (read_value(cgroup, 0, name, "cpu.stat", text, sizeof(text)) > 0) {
+    stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name, "memory.peak"); /* 5.19 */
+    if (read_file(cgroup, HIERARCHY_CPU, name, "cpu.stat", text, sizeof(text))) {
         stats->cpu_us = keyed(text, "usage_usec");
         stats->user_us = keyed(text, "user_usec");
         stats->system_us = keyed(text, "system_usec");
     }
-    stats->oom_kills = from_keyed(cgroup, 0, name, "memory.events", "oom_kill");
-    stats->pids_refused = from_keyed(cgroup, 0, name, "pids.events", "max");
+    stats->oom_kills = from_keyed(cgroup, HIERARCHY_MEMORY, name, "memory.events", "oom_kill");
+    stats->pids_refused = from_keyed(cgroup, HIERARCHY_PIDS, name, "pids.events", "max");
 }
 
 static void stats_v1(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
@@ -303,7 +357,9 @@ static void stats_v1(const struct cgroup *cgroup, const char *name, struct engin
     stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name, "memory.max_usage_in_bytes");
     stats->cpu_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage") / 1000;
     stats->user_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage_user") / 1000;
-    stats->system_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage_sys") / 1000;
+    if (stats->user_us > stats->cpu_us)
+        stats->user_us = stats->cpu_us;
+    stats->system_us = stats->cpu_us - stats->user_us;
     stats->oom_kills = from_keyed(cgroup, HIERARCHY_MEMORY, name, "memory.oom_control", "oom_kill");
     stats->pids_refused = from_keyed(cgroup, HIERARCHY_PIDS, name, "pids.events", "max");
 }
@@ -313,10 +369,9 @@ int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_st
 {
     char text[64];
     *stats = (struct engine_stats){0};
-    if (read_value(cgroup, HIERARCHY_MEMORY, name,
-                   cgroup->v2 ? "memory.current" : "memory.usage_in_bytes", text,
-                   sizeof(text)) <= 0)
-        return err_sys(err, ERR_INTERNAL, errno, "cgroup of %s", name);
+    if (!read_file(cgroup, HIERARCHY_MEMORY, name,
+                   cgroup->v2 ? "memory.current" : "memory.usage_in_bytes", text, sizeof(text)))
+        return err_sys(err, ERR_INTERNAL, errno, "cannot read the cgroup of %s", name);
     stats->memory_bytes = strtoll(text, NULL, 10);
     if (cgroup->v2)
         stats_v2(cgroup, name, stats);
@@ -327,66 +382,117 @@ int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_st
 
 void cgroup_reset_peak(const struct cgroup *cgroup, const char *name)
 {
+    char path[PATH_ROOM];
     if (!cgroup->v2)
-        write_value(cgroup, HIERARCHY_MEMORY, name, "memory.max_usage_in_bytes", "0");
+        fd_write_file(cgroup->runners[HIERARCHY_MEMORY],
+                      path_of(name, "memory.max_usage_in_bytes", path), "0");
 }
 
-/* The hierarchy in which an operation has its group. */
-static int operation_hierarchy(const struct cgroup *cgroup)
+/* Lines of /proc/PID/cgroup are "4:memory:/PREFIX/NAME", with more before it where our own root is
+ * not the host's (cgroup_namespaces(7)), or behind it in an operation's group.
+ */
+bool cgroup_runner_of(const struct cgroup *cgroup, pid_t pid, char name[NAME_MAX_LEN + 1])
 {
-    return cgroup->v2 ? 0 : HIERARCHY_FREEZER;
+    char path[64], text[8192], wanted[NAME_MAX_LEN + 3];
+    str_format(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    str_format(wanted, sizeof(wanted), "/%s/", cgroup->prefix);
+    if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) <= 0)
+        return false;
+    const char *at = strstr(text, wanted);
+    if (!at)
+        return false;
+    at += strlen(wanted);
+    size_t len = strcspn(at, "/\n");
+    if (len > NAME_MAX_LEN)
+        return false;
+    memcpy(name, at, len);
+    name[len] = '\0';
+    return id_name_valid(name);
 }
 
-static bool operation_path(const struct cgroup *cgroup, const char *name, uint32_t id,
-                           const char *file, char *path)
+/* ---- operations ---- */
+
+static enum hierarchy operation_hierarchy(const struct cgroup *cgroup)
 {
-    char below[64];
-    return str_format(below, sizeof(below), "op-%" PRIu32 "%s%s", id, file ? "/" : "",
-                      file ? file : "") &&
-           path_of(cgroup, operation_hierarchy(cgroup), name, below, path);
+    return cgroup->v2 ? HIERARCHY_MEMORY : HIERARCHY_FREEZER;
 }
 
-int cgroup_operation_create(const struct cgroup *cgroup, const char *name, uint32_t id,
+static int operation_folder(const struct cgroup *cgroup)
+{
+    return cgroup->runners[operation_hierarchy(cgroup)];
+}
+
+#define OPERATION_PREFIX "op-"
+
+/* NAME/op-NUMBER, with "/file" behind it unless that is NULL. */
+static const char *operation_path(const char *name, unsigned number, const char *file,
+                                  char path[PATH_ROOM])
+{
+    str_format(path, PATH_ROOM, "%s/" OPERATION_PREFIX "%u%s%s", name, number, file ? "/" : "",
+               file ? file : "");
+    return path;
+}
+
+/* On v1 the runner's own group is made here too: LXC knows nothing of this hierarchy. */
+static int make_operation(const struct cgroup *cgroup, const char *name, const char *path)
+{
+    int folder = operation_folder(cgroup);
+    if (mkdirat(folder, path, 0755) == 0 || errno == EEXIST)
+        return 0;
+    if (cgroup->v2 || errno != ENOENT || mkdirat(folder, name, 0755) != 0)
+        return -1;
+    return mkdirat(folder, path, 0755);
+}
+
+int cgroup_operation_create(const struct cgroup *cgroup, const char *name, unsigned number,
                             struct err *err)
 {
     char path[PATH_ROOM];
-    if (!cgroup->v2 && path_of(cgroup, HIERARCHY_FREEZER, name, NULL, path))
-        mkdir(path, 0755);
-    if (!operation_path(cgroup, name, id, NULL, path) || mkdir(path, 0755) != 0)
+    if (make_operation(cgroup, name, operation_path(name, number, NULL, path)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", path);
     /* v1 moves a single thread through `tasks` without waiting for RCU; on v2 a process must move
      * as a whole.
      */
-    operation_path(cgroup, name, id, cgroup->v2 ? "cgroup.procs" : "tasks", path);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    operation_path(name, number, cgroup->v2 ? "cgroup.procs" : "tasks", path);
+    int fd = openat(operation_folder(cgroup), path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
-        err_sys(err, ERR_INTERNAL, errno, "%s", path);
+        err_sys(err, ERR_INTERNAL, errno, "cannot open cgroup %s", path);
     return fd;
 }
 
-/* Kill every process listed in a cgroup.procs file; returns how many there were. */
-static int kill_listed(const char *procs)
+static FILE *open_list(int folder, const char *path)
 {
-    FILE *list = fopen(procs, "re");
+    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+    FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!list && fd >= 0)
+        close(fd);
+    return list;
+}
+
+/* Kills every process listed in a cgroup.procs file; returns how many there were. */
+static int kill_listed(int folder, const char *path)
+{
+    FILE *list = open_list(folder, path);
     if (!list)
         return 0;
     int count = 0;
     for (int pid; fscanf(list, "%d", &pid) == 1; count++)
-        if (pid > 0)
+        if (pid > 0) /* 0 stands for one that our pid namespace does not have */
             kill(pid, SIGKILL);
     fclose(list);
     return count;
 }
 
-/* Freezing takes effect when each task next enters the kernel; the state file then says FROZEN. */
-static void freeze_v1(const char *state)
+/* Freezing takes effect when each task next enters the kernel; the state file then says FROZEN. One
+ * that hangs in the kernel does not, nor can it fork: 10 ms are enough for the others.
+ */
+static void freeze_v1(int folder, const char *state)
 {
     const struct timespec pause = {.tv_nsec = 500000};
     char text[32];
-    fd_write_file(AT_FDCWD, state, "FROZEN");
-    for (int i = 0; i < 40; i++) {
-        if (fd_read_file(AT_FDCWD, state, text, sizeof(text)) <= 0 ||
-            str_starts_with(text, "FROZEN"))
+    fd_write_file(folder, state, "FROZEN");
+    for (int i = 0; i < 20; i++) {
+        if (fd_read_file(folder, state, text, sizeof(text)) <= 0 || str_starts_with(text, "FROZEN"))
             return;
         nanosleep(&pause, NULL);
     }
@@ -395,132 +501,166 @@ static void freeze_v1(const char *state)
 /* v1 has no cgroup.kill: freeze, so that nothing forks, kill all, thaw, and again until none is
  * left. A kill of a frozen process takes effect when it thaws.
  */
-static void kill_v1(const char *folder)
+static void kill_v1(int folder, const char *name, unsigned number)
 {
-    char state[PATH_ROOM + 32], procs[PATH_ROOM + 32];
-    str_format(state, sizeof(state), "%s/freezer.state", folder);
-    str_format(procs, sizeof(procs), "%s/cgroup.procs", folder);
-    for (int round = 0; round < 20; round++) {
-        freeze_v1(state);
-        int killed = kill_listed(procs);
-        fd_write_file(AT_FDCWD, state, "THAWED");
+    char state[PATH_ROOM], procs[PATH_ROOM];
+    operation_path(name, number, "freezer.state", state);
+    operation_path(name, number, "cgroup.procs", procs);
+    for (int round = 0; round < 50; round++) {
+        freeze_v1(folder, state);
+        int killed = kill_listed(folder, procs);
+        fd_write_file(folder, state, "THAWED");
         if (killed == 0)
             return;
     }
 }
 
-void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, uint32_t id)
+void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, unsigned number)
 {
     char path[PATH_ROOM];
-    if (cgroup->v2 && operation_path(cgroup, name, id, "cgroup.kill", path))
-        fd_write_file(AT_FDCWD, path, "1");
-    else if (operation_path(cgroup, name, id, NULL, path))
-        kill_v1(path);
+    if (cgroup->v2)
+        fd_write_file(operation_folder(cgroup), operation_path(name, number, "cgroup.kill", path),
+                      "1");
+    else
+        kill_v1(operation_folder(cgroup), name, number);
 }
 
-/* Move every process of one group to another. */
-static void move_up(const char *from, const char *to)
+bool cgroup_operation_empty(const struct cgroup *cgroup, const char *name, unsigned number)
 {
-    FILE *list = fopen(from, "re");
-    if (!list)
-        return;
-    for (int pid; fscanf(list, "%d", &pid) == 1;) {
-        char text[16];
-        str_format(text, sizeof(text), "%d", pid);
-        fd_write_file(AT_FDCWD, to, text);
-    }
-    fclose(list);
+    char path[PATH_ROOM], first;
+    cleanup_close int fd =
+        openat(operation_folder(cgroup), operation_path(name, number, "cgroup.procs", path),
+               O_RDONLY | O_CLOEXEC);
+    return fd < 0 || read(fd, &first, 1) <= 0;
 }
 
-void cgroup_operation_remove(const struct cgroup *cgroup, const char *name, uint32_t id)
+unsigned cgroup_operation_count(const struct cgroup *cgroup, const char *name)
 {
-    char folder[PATH_ROOM], from[PATH_ROOM], to[PATH_ROOM];
-    if (!operation_path(cgroup, name, id, NULL, folder) || rmdir(folder) == 0 || errno != EBUSY)
-        return;
-    if (!operation_path(cgroup, name, id, "cgroup.procs", from) ||
-        !path_of(cgroup, operation_hierarchy(cgroup), name, "cgroup.procs", to))
-        return;
-    for (int round = 0; round < 20; round++) { /* it may fork while we move */
-        move_up(from, to);
-        if (rmdir(folder) == 0 || errno != EBUSY)
-            return;
-    }
-}
-
-/* Remove a group and the groups below it, one hierarchy. */
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
+    int fd = openat(operation_folder(cgroup), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    unsigned count = 0;
     if (!folder)
-        return;
+        return 0;
     for (struct dirent *entry; (entry = readdir(folder));) {
-        char below[PATH_ROOM + 256];
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
-            str_format(below, sizeof(below), "%s/%s", path, entry->d_name))
-            remove_folder(below);
+        int64_t number;
+        if (str_starts_with(entry->d_name, OPERATION_PREFIX) &&
+            str_to_int(entry->d_name + strlen(OPERATION_PREFIX), 0, INT32_MAX, &number) &&
+            number >= count)
+            count = (unsigned)number + 1;
     }
     closedir(folder);
-    rmdir(path);
+    return count;
 }
 
-void cgroup_operations_remove(const struct cgroup *cgroup, const char *name)
+/* ---- the end of groups ---- */
+
+/* Calls each for the groups below one, with their paths from folder. */
+static void each_below(int folder, const char *path, void (*each)(int folder, const char *path))
 {
-    char path[PATH_ROOM];
-    if (!cgroup->v2 && path_of(cgroup, HIERARCHY_FREEZER, name, NULL, path) && rmdir(path) != 0 &&
-        errno != ENOENT)
-        remove_folder(path);
+    int fd = openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+    if (!entries)
+        return;
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        char below[PATH_ROOM];
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            str_format(below, sizeof(below), "%s/%s", path, entry->d_name))
+            each(folder, below);
+    }
+    closedir(entries);
+}
+
+/* Removes a group and those below it, as far as they are empty. */
+static void remove_group(int folder, const char *path)
+{
+    if (unlinkat(folder, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return;
+    each_below(folder, path, remove_group);
+    unlinkat(folder, path, AT_REMOVEDIR);
+}
+
+static void kill_group(int folder, const char *path)
+{
+    char file[PATH_ROOM];
+    /* A worker that died in the middle of kill_v1 left it frozen, and frozen processes stay. */
+    if (str_format(file, sizeof(file), "%s/freezer.state", path))
+        fd_write_file(folder, file, "THAWED");
+    if (str_format(file, sizeof(file), "%s/cgroup.procs", path))
+        kill_listed(folder, file);
+    each_below(folder, path, kill_group);
+}
+
+static bool is_there(int folder, const char *name)
+{
+    return faccessat(folder, name, F_OK, 0) == 0;
+}
+
+/* The names in the last of these folders that none before it has. */
+static void each_new(const int *folders, size_t count, void (*found)(const char *name, void *data),
+                     void *data)
+{
+    int fd = openat(folders[count - 1], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+    if (!entries)
+        return;
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        size_t earlier = 0;
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        while (earlier + 1 < count && !is_there(folders[earlier], entry->d_name))
+            earlier++;
+        if (earlier + 1 == count)
+            found(entry->d_name, data);
+    }
+    closedir(entries);
 }
 
 void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, void *data),
                  void *data)
 {
-    char path[PATH_ROOM];
-    if (!path_of(cgroup, HIERARCHY_MEMORY, NULL, NULL, path))
-        return;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-            found(entry->d_name, data);
-    closedir(folder);
+    int folders[2 * HIERARCHIES];
+    size_t count = 0;
+    for (int i = 0; i < hierarchies(cgroup); i++)
+        folders[count++] = cgroup->runners[i];
+    for (int i = 0; i < lxc_hierarchies(cgroup); i++)
+        folders[count++] = cgroup->monitors[i];
+    for (size_t i = 1; i <= count; i++)
+        each_new(folders, i, found, data);
 }
 
 bool cgroup_exists(const struct cgroup *cgroup, const char *name)
 {
-    char path[PATH_ROOM];
-    for (int i = 0; i < hierarchies(cgroup) && i != HIERARCHY_FREEZER; i++)
-        if ((path_of(cgroup, i, name, NULL, path) && access(path, F_OK) == 0) ||
-            (monitor_path(cgroup, i, name, path) && access(path, F_OK) == 0))
+    for (int i = 0; i < lxc_hierarchies(cgroup); i++)
+        if (is_there(cgroup->runners[i], name) || is_there(cgroup->monitors[i], name))
             return true;
     return false;
 }
 
-static void kill_below(const char *path)
-{
-    char procs[PATH_ROOM + 256], state[PATH_ROOM + 256];
-    /* A worker that died in the middle of kill_v1 left it frozen, and frozen processes stay. */
-    if (str_format(state, sizeof(state), "%s/freezer.state", path))
-        fd_write_file(AT_FDCWD, state, "THAWED");
-    if (str_format(procs, sizeof(procs), "%s/cgroup.procs", path))
-        kill_listed(procs);
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        char below[PATH_ROOM + 256];
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
-            str_format(below, sizeof(below), "%s/%s", path, entry->d_name))
-            kill_below(below);
-    }
-    closedir(folder);
-}
-
 void cgroup_kill(const struct cgroup *cgroup, const char *name)
 {
-    char path[PATH_ROOM];
-    if (path_of(cgroup, HIERARCHY_MEMORY, name, NULL, path))
-        kill_below(path);
+    kill_group(cgroup->runners[HIERARCHY_MEMORY], name);
+    if (!cgroup->v2)
+        kill_group(cgroup->runners[HIERARCHY_FREEZER], name); /* thaws it */
+}
+
+static bool try_remove_one(int folder, const char *name, bool kill_it)
+{
+    if (unlinkat(folder, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return true;
+    if (kill_it)
+        kill_group(folder, name);
+    remove_group(folder, name);
+    return !is_there(folder, name);
+}
+
+bool cgroup_try_remove(const struct cgroup *cgroup, const char *name, bool monitor_too)
+{
+    bool gone = true;
+    for (int i = 0; i < hierarchies(cgroup); i++)
+        gone = try_remove_one(cgroup->runners[i], name, true) && gone;
+    for (int i = 0; i < lxc_hierarchies(cgroup); i++)
+        gone = try_remove_one(cgroup->monitors[i], name, monitor_too) && gone;
+    return gone;
 }
 
 int cgroup_remove(const struct cgroup *cgroup, const char *name, struct err *err)
@@ -529,23 +669,11 @@ int cgroup_remove(const struct cgroup *cgroup, const char *name, struct err *err
     const struct timespec pause = {.tv_nsec = 2000000};
     const int rounds = 500;
     for (int round = 0; round < rounds; round++) {
-        for (int i = 0; i < hierarchies(cgroup); i++) {
-            char path[PATH_ROOM];
-            if (path_of(cgroup, i, name, NULL, path)) {
-                kill_below(path);
-                remove_folder(path);
-            }
-            if (monitor_path(cgroup, i, name, path)) {
-                if (round > rounds / 2)
-                    kill_below(path);
-                remove_folder(path);
-            }
-        }
-        if (!cgroup_exists(cgroup, name))
+        if (cgroup_try_remove(cgroup, name, round > rounds / 2))
             return 0;
         nanosleep(&pause, NULL);
     }
-    return err_set(err, ERR_INTERNAL, "cgroup of %s is still busy after a second", name);
+    return err_set(err, ERR_INTERNAL, "the cgroup of %s is still busy after a second", name);
 }
 
 void cgroup_remove_prefix(const struct cgroup *cgroup)
@@ -556,7 +684,7 @@ void cgroup_remove_prefix(const struct cgroup *cgroup)
             char path[PATH_ROOM];
             if (str_format(path, sizeof(path), "%s/%s%s", cgroup->root[i], cgroup->prefix,
                            suffixes[k]))
-                remove_folder(path); /* LXC makes a folder of its own in the pivot */
+                remove_group(AT_FDCWD, path); /* LXC makes a folder of its own in the pivot */
         }
     }
 }

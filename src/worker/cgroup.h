@@ -3,7 +3,8 @@
  * cgroup-v1/{memory,pids,cpuacct,freezer-subsystem}.rst.
  *
  * A runner's group is PREFIX/NAME in every hierarchy used; LXC makes and removes it (see
- * cgroup_lxc_items), this file reads and writes it.
+ * cgroup_lxc_items), this file reads and writes it. Nothing here keeps a state of its own, so that
+ * threads may call it side by side.
  */
 #ifndef WORKER_CGROUP_H
 #define WORKER_CGROUP_H
@@ -20,6 +21,11 @@ struct cgroup;
  * when memory, pids or cpu cannot be had.
  */
 struct cgroup *cgroup_create(const char *prefix, struct err *err);
+
+/* As cgroup_create, with another list of mounts than /proc/self/mounts (proc(5)): so that tests see
+ * both generations on one machine.
+ */
+struct cgroup *cgroup_create_from(const char *mounts, const char *prefix, struct err *err);
 void cgroup_destroy(struct cgroup *cgroup);
 
 /* "v1" (hybrid) or "v2". */
@@ -43,32 +49,43 @@ int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_st
 /* Lets the peak of memory begin anew where the kernel can (v1; v2 cannot from outside). */
 void cgroup_reset_peak(const struct cgroup *cgroup, const char *name);
 
-/* A group below the runner's for one operation, so that it can be killed alone. Returns a
- * descriptor to which a process writes "0" to join it, -1 on failure; the caller closes it.
+/* Writes the name of the runner in whose group a process is; false when it is in none of ours. */
+bool cgroup_runner_of(const struct cgroup *cgroup, pid_t pid, char name[NAME_MAX_LEN + 1]);
+
+/* Groups below the runner's, one for an operation, so that it can be killed alone. create makes one
+ * unless it exists, and returns a descriptor to which a process writes "0" to join it; the caller
+ * closes it. -1 on failure. They go with the runner.
  */
-int cgroup_operation_create(const struct cgroup *cgroup, const char *name, uint32_t id,
+int cgroup_operation_create(const struct cgroup *cgroup, const char *name, unsigned number,
                             struct err *err);
-void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, uint32_t id);
 
-/* Removes the group; what still runs in it moves up to the runner's. */
-void cgroup_operation_remove(const struct cgroup *cgroup, const char *name, uint32_t id);
+/* Kills all that is in it. Takes up to half a second on v1 when processes hang in the kernel, no
+ * time at all on v2.
+ */
+void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, unsigned number);
 
-/* Removes what operations left of a runner that is gone (v1 only; LXC does not know of it). */
-void cgroup_operations_remove(const struct cgroup *cgroup, const char *name);
+/* Whether nothing is left in it, also when it is not there. */
+bool cgroup_operation_empty(const struct cgroup *cgroup, const char *name, unsigned number);
 
-/* Calls found with the name of every group below the prefix. */
+/* How many there have been: one more than the highest number that is there. */
+unsigned cgroup_operation_count(const struct cgroup *cgroup, const char *name);
+
+/* Calls found once with the name of every group that belongs to a runner or to its monitor. */
 void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, void *data),
                  void *data);
 
-/* Whether LXC has not removed a runner's or its monitor's group yet. */
+/* Whether there still is a group of the runner or of its monitor that LXC made. */
 bool cgroup_exists(const struct cgroup *cgroup, const char *name);
 
 /* Kills what is in a runner's group; does not wait. */
 void cgroup_kill(const struct cgroup *cgroup, const char *name);
 
-/* Kills what is in a runner's group and removes it and its monitor's everywhere. Blocks until they
- * are gone, for up to a second.
+/* Kills what is in a runner's group, and with monitor_too what is in its monitor's, and removes
+ * what is empty. Does not wait; true when nothing is left, else call it again a little later.
  */
+bool cgroup_try_remove(const struct cgroup *cgroup, const char *name, bool monitor_too);
+
+/* The same until nothing is left; blocks for up to a second. */
 int cgroup_remove(const struct cgroup *cgroup, const char *name, struct err *err);
 
 /* Removes the prefix folder and those beside it, as far as they are empty. */

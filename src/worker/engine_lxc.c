@@ -1,6 +1,9 @@
 #include "engine_lxc.h"
 
 #include "engine_lxc_start.h"
+#include "listener.h"
+#include "op_groups.h"
+#include "slots.h"
 
 #include "../common/agent_wire.h"
 #include "../common/fd.h"
@@ -17,32 +20,37 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 /* How it works. Four things happen to a runner, each reported by somebody else:
  *
- *   the starter says STARTED, FAILED, ENDED        (starter_socket)
+ *   the starter says FAILED, ENDED                 (starter_socket)
  *   its agent connects and says hello              (listener, then a channel per agent)
  *   an adopted one, whose monitor is not the starter's child, ends    (pidfd of its init)
- *   a timer: adopted ones whose agent stays away, and failures that must not call back at once
+ *   a timer: adopted ones whose agent stays away, failures that must not call back at once, and
+ *   the tidying up
  *
  * A runner is found by its slot: the starter's ids carry it, and so do the credentials of the
  * agent's socket, since no two runners share an id range. What the agent says of itself counts for
- * nothing. It is over when the monitor has ended (LXC then has removed the cgroups); whatever is
- * left of a container that died badly is removed then.
+ * nothing. It is over when the monitor has ended, which removes the cgroups before; whatever is
+ * left of a container that died badly is removed then, a little at a time, and only then is it
+ * gone.
+ *
+ * When a worker dies while a container is being started, the start goes on. Its agent then meets
+ * the next worker, perhaps in a slot that has a new owner: so the init must be in the very cgroup
+ * of the runner, and one that is in another group of ours is nobody's and is killed.
  */
 struct engine_lxc {
     struct engine engine;
     struct engine_lxc_config config;
-    char socket_path[START_PATH_MAX];
-    int listener;
+    struct listener *listener;
     int starter_pidfd;
-    uv_poll_t listener_poll, starter_poll, starter_exit_poll;
+    uv_poll_t starter_poll, starter_exit_poll;
     uint64_t next_id;
     bool starts_go_well; /* the last one did */
     struct engine_runner **by_slot;
-    int open_handles; /* of this struct; freed with the last */
+    unsigned slots_used; /* those above never had a runner */
+    mono_us complained;  /* about a connection, last */
+    int open_handles;    /* of this struct; freed with the last */
 };
 
 struct engine_runner {
@@ -50,11 +58,14 @@ struct engine_runner {
     void *runner; /* the owner's */
     struct engine_spec spec;
     uint64_t id; /* sequence << 16 | slot */
-    bool adopted, ready, destroyed, exited;
+    bool adopted, ready, destroyed;
+    bool over; /* nothing runs in it any more, or never did: what is left is its cgroups */
     pid_t init_pid;
     int init_pidfd;
     struct chan *control; /* NULL while the agent is away */
-    struct err why;       /* code ERR_NONE until something failed */
+    bool greeted;         /* it has said hello on this connection */
+    struct op_groups groups;
+    struct err why; /* code ERR_NONE until something failed */
     uv_timer_t timer;
     uv_poll_t exit_poll; /* of init_pidfd, adopted runners only */
     unsigned tidy_rounds;
@@ -62,8 +73,18 @@ struct engine_runner {
 };
 
 #define SLOT_BITS 16
+_Static_assert(SLOTS_MOST == 1 << SLOT_BITS, "an id carries the slot");
+
+/* Tidying up is tried for a second. The monitor of an adopted runner is not ours and does it by
+ * itself, so it gets a quarter of that; in the last half monitors that hang are killed.
+ */
+#define TIDY_MS 2
+#define TIDY_ROUNDS 500
+
+#define COMPLAINT_PAUSE_US ((mono_us)10 * US_PER_SEC)
 
 static void arm_timer(struct engine_runner *handle, uint64_t delay_ms);
+static int ask_starter(struct engine_runner *handle, bool kill_it);
 
 /* ---- the end of a runner ---- */
 
@@ -76,6 +97,16 @@ static void on_runner_handle_closed(uv_handle_t *closed)
     free(handle);
 }
 
+static void close_handles(struct engine_runner *handle)
+{
+    chan_destroy(handle->control, false);
+    handle->control = NULL;
+    op_groups_finish(&handle->groups);
+    uv_close((uv_handle_t *)&handle->timer, on_runner_handle_closed);
+    if (handle->open_handles > 1)
+        uv_close((uv_handle_t *)&handle->exit_poll, on_runner_handle_closed);
+}
+
 static void note_failure(struct engine_runner *handle, const struct err *why)
 {
     if (handle->why.code == ERR_NONE)
@@ -83,25 +114,61 @@ static void note_failure(struct engine_runner *handle, const struct err *why)
 }
 
 /* The last event of a runner. */
-static void finish(struct engine_runner *handle)
+static void report_gone(struct engine_runner *handle)
 {
     struct engine_lxc *engine = handle->engine;
-    struct err err;
-    cgroup_operations_remove(engine->config.cgroup, handle->spec.name);
-    if (cgroup_exists(engine->config.cgroup, handle->spec.name) &&
-        cgroup_remove(engine->config.cgroup, handle->spec.name, &err) != 0)
-        log_warn("cannot tidy up", LOG_S("runner", handle->spec.name), LOG_ERR(&err));
     engine->by_slot[handle->spec.slot] = NULL;
-    chan_destroy(handle->control, false);
-    handle->control = NULL;
     if (!handle->ready)
         engine->starts_go_well = false;
-    if (!handle->destroyed && handle->why.code == ERR_NONE)
+    if (handle->why.code == ERR_NONE)
         err_set(&handle->why, ERR_BAD_GATEWAY, "the container ended by itself");
+    close_handles(handle);
     engine->engine.events->gone(handle->runner, handle->destroyed ? NULL : &handle->why);
-    uv_close((uv_handle_t *)&handle->timer, on_runner_handle_closed);
-    if (handle->adopted && handle->init_pidfd >= 0)
-        uv_close((uv_handle_t *)&handle->exit_poll, on_runner_handle_closed);
+}
+
+static bool is_tidy(struct engine_runner *handle)
+{
+    const struct cgroup *cgroup = handle->engine->config.cgroup;
+    unsigned round = handle->tidy_rounds++;
+    if (handle->adopted && round < TIDY_ROUNDS / 4 && cgroup_exists(cgroup, handle->spec.name))
+        return false;
+    return cgroup_try_remove(cgroup, handle->spec.name, round > TIDY_ROUNDS / 2);
+}
+
+/* Nothing runs in it any more; it is gone when its cgroups are. */
+static void end_over(struct engine_runner *handle)
+{
+    handle->over = true;
+    if (is_tidy(handle)) {
+        report_gone(handle);
+    } else if (handle->tidy_rounds > TIDY_ROUNDS) {
+        log_error("a runner's cgroup cannot be removed", LOG_S("runner", handle->spec.name));
+        report_gone(handle);
+    } else {
+        arm_timer(handle, TIDY_MS);
+    }
+}
+
+/* Killing init kills every process of its pid namespace at once (pid_namespaces(7)). One that has
+ * not been heard of yet dies with its monitor.
+ */
+static void kill_container(struct engine_runner *handle)
+{
+    if (handle->over)
+        return;
+    if (handle->init_pidfd >= 0)
+        pidfd_send_signal(handle->init_pidfd, SIGKILL, NULL, 0);
+    else if (ask_starter(handle, true) != 0)
+        arm_timer(handle, TIDY_MS); /* the starter is busy */
+}
+
+/* Its agent is not what it should be: it is not trusted with anything any more. */
+static void condemn(struct engine_runner *handle, const struct err *why)
+{
+    note_failure(handle, why);
+    chan_destroy(handle->control, false);
+    handle->control = NULL;
+    kill_container(handle);
 }
 
 /* ---- the agent's connection ---- */
@@ -114,24 +181,16 @@ static void on_control_closed(struct chan *chan, const struct err *why, void *da
     handle->control = NULL;
 }
 
-static bool hold_init(struct engine_runner *handle, pid_t pid)
-{
-    if (handle->init_pidfd >= 0)
-        return handle->init_pid == pid;
-    handle->init_pidfd = pidfd_open(pid, 0);
-    handle->init_pid = pid;
-    return handle->init_pidfd >= 0;
-}
-
 static void become_ready(struct engine_runner *handle)
 {
     if (handle->ready || handle->destroyed)
         return;
     handle->ready = true;
-    handle->engine->starts_go_well = true;
-    if (!handle->adopted)
-        cgroup_reset_peak(handle->engine->config.cgroup, handle->spec.name);
     uv_timer_stop(&handle->timer);
+    if (!handle->adopted) {
+        handle->engine->starts_go_well = true;
+        cgroup_reset_peak(handle->engine->config.cgroup, handle->spec.name);
+    }
     handle->engine->engine.events->ready(handle->runner);
 }
 
@@ -139,17 +198,21 @@ static void on_control_frame(struct chan *chan, const struct frame *frame, void 
 {
     struct engine_runner *handle = data;
     struct agent_hello hello;
-    if (frame->type != FRAME_AGENT_HELLO ||
-        !agent_hello_decode(frame->payload, frame->len, &hello) ||
-        hello.version != PROTOCOL_VERSION) {
-        struct err why;
-        err_set(&why, ERR_BAD_GATEWAY, "the agent does not speak version %d of the protocol",
+    struct err why;
+    (void)chan;
+    if (handle->greeted || frame->type != FRAME_AGENT_HELLO ||
+        !agent_hello_decode(frame->payload, frame->len, &hello)) {
+        err_set(&why, ERR_BAD_GATEWAY, "its agent does not keep to the protocol");
+        condemn(handle, &why);
+    } else if (hello.version != PROTOCOL_VERSION) {
+        err_set(&why, ERR_BAD_GATEWAY,
+                "its agent speaks version %" PRIu32 " of the protocol, not %d", hello.version,
                 PROTOCOL_VERSION);
-        note_failure(handle, &why);
-        on_control_closed(chan, &why, data);
-        return;
+        condemn(handle, &why);
+    } else {
+        handle->greeted = true;
+        become_ready(handle);
     }
-    become_ready(handle);
 }
 
 static const struct chan_ops control_ops = {
@@ -157,50 +220,86 @@ static const struct chan_ops control_ops = {
     .on_closed = on_control_closed,
 };
 
-/* Whether pid is the init of a pid namespace directly below ours: NSpid is "host 1", proc(5). With
- * its user id that makes it the one process that LXC started in that slot.
+/* Whether pid is the init of a pid namespace directly below ours, NSpid being "host 1", and its
+ * user the root of the slot's id range (proc(5)): the one process that LXC started there.
  */
-static bool is_container_init(pid_t pid)
+static bool is_container_init(const struct engine_lxc *engine, unsigned slot, pid_t pid)
 {
     char path[64], status[4096];
+    unsigned uid;
+    int host, inside, deeper;
     str_format(path, sizeof(path), "/proc/%d/status", (int)pid);
     if (fd_read_file(AT_FDCWD, path, status, sizeof(status)) <= 0)
         return false;
-    const char *line = strstr(status, "\nNSpid:");
-    int host, inside, deeper;
-    return line && sscanf(line, "\nNSpid: %d %d%d", &host, &inside, &deeper) == 2 && inside == 1;
+    const char *user = strstr(status, "\nUid:"), *pids = strstr(status, "\nNSpid:");
+    return user && sscanf(user, "\nUid: %u", &uid) == 1 &&
+           uid == idmap_first(engine->config.idmap, slot) && pids &&
+           sscanf(pids, "\nNSpid: %d %d%d", &host, &inside, &deeper) == 2 && inside == 1;
 }
 
-static void accept_agent(struct engine_lxc *engine, int take_fd)
+static void complain(struct engine_lxc *engine, const struct ucred *peer)
 {
+    mono_us now = clock_now(&clock_system);
+    if (engine->complained && now - engine->complained < COMPLAINT_PAUSE_US)
+        return;
+    engine->complained = now;
+    log_warn("refused a connection to the agents' socket", LOG_D("uid", peer->uid),
+             LOG_D("pid", peer->pid));
+}
+
+/* It is the init of a container in a group of ours that has no owner. pidfd was opened before that
+ * was found out, so it cannot be somebody else's.
+ */
+static void kill_stray(int pidfd, const char *name)
+{
+    log_info("killing a container that nobody owns", LOG_S("runner", name));
+    pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+}
+
+static bool hold_init(struct engine_runner *handle, pid_t pid, int *take_pidfd)
+{
+    if (handle->init_pidfd >= 0)
+        return handle->init_pid == pid;
+    handle->init_pidfd = steal_fd(take_pidfd);
+    handle->init_pid = pid;
+    return true;
+}
+
+/* Whose agent this is; NULL, and it was said why, when it is none. */
+static struct engine_runner *identify(struct engine_lxc *engine, const struct ucred *peer)
+{
+    char name[NAME_MAX_LEN + 1];
+    int slot = idmap_slot(engine->config.idmap, peer->uid);
+    cleanup_close int pidfd = pidfd_open(peer->pid, 0);
+    if (pidfd < 0 || slot < 0 || slot >= SLOTS_MOST ||
+        !is_container_init(engine, (unsigned)slot, peer->pid) ||
+        !cgroup_runner_of(engine->config.cgroup, peer->pid, name)) {
+        complain(engine, peer);
+        return NULL;
+    }
+    struct engine_runner *handle = engine->by_slot[slot];
+    if (!handle || strcmp(handle->spec.name, name) != 0) {
+        kill_stray(pidfd, name);
+        return NULL;
+    }
+    return !handle->over && hold_init(handle, peer->pid, &pidfd) ? handle : NULL;
+}
+
+static void on_agent(int take_fd, void *data)
+{
+    struct engine_lxc *engine = data;
     struct ucred peer;
+    struct err err;
     socklen_t len = sizeof(peer);
     cleanup_close int fd = take_fd;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
         return;
-    int slot = idmap_slot(engine->config.idmap, peer.uid);
-    struct engine_runner *handle =
-        slot >= 0 && (unsigned)slot < engine->config.max_slots ? engine->by_slot[slot] : NULL;
-    if (!handle || !is_container_init(peer.pid) || !hold_init(handle, peer.pid)) {
-        log_warn("refused a connection to the agents' socket", LOG_D("uid", peer.uid),
-                 LOG_D("pid", peer.pid));
+    struct engine_runner *handle = identify(engine, &peer);
+    if (!handle)
         return;
-    }
-    struct err err;
     chan_destroy(handle->control, false);
+    handle->greeted = false;
     handle->control = chan_create(engine->config.loop, steal_fd(&fd), &control_ops, handle, &err);
-}
-
-static void on_listener(uv_poll_t *poll, int status, int events)
-{
-    (void)status, (void)events;
-    struct engine_lxc *engine = poll->data;
-    for (;;) {
-        int fd = accept4(engine->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0)
-            return;
-        accept_agent(engine, fd);
-    }
 }
 
 /* ---- the starter's reports ---- */
@@ -210,10 +309,10 @@ static void on_report(struct engine_lxc *engine, const struct start_report *repo
     struct engine_runner *handle = engine->by_slot[report->id & ((1 << SLOT_BITS) - 1)];
     if (!handle || handle->id != report->id)
         return;
-    if (report->event == START_FAILED)
+    if (report->err.code != ERR_NONE)
         note_failure(handle, &report->err);
-    else if (report->event == START_ENDED)
-        finish(handle);
+    if (report->event == START_ENDED)
+        end_over(handle);
 }
 
 static void on_starter(uv_poll_t *poll, int status, int events)
@@ -258,22 +357,17 @@ static int ask_starter(struct engine_runner *handle, bool kill_it)
 static void on_timer(uv_timer_t *timer)
 {
     struct engine_runner *handle = timer->data;
-    struct engine_lxc *engine = handle->engine;
-    if (handle->adopted && handle->init_pidfd >= 0 && !handle->exited) {
+    if (handle->over) {
+        end_over(handle);
+        return;
+    }
+    if (handle->adopted && !handle->destroyed) {
         struct err why;
         err_set(&why, ERR_BAD_GATEWAY, "its agent has not come back within %d s",
                 ENGINE_LXC_ADOPT_MS / 1000);
         note_failure(handle, &why);
-        pidfd_send_signal(handle->init_pidfd, SIGKILL, NULL, 0);
-        return; /* exit_poll sees the end */
     }
-    /* Its monitor belongs to an earlier starter: give it half a second to remove the cgroups. */
-    if (handle->adopted && cgroup_exists(engine->config.cgroup, handle->spec.name) &&
-        handle->tidy_rounds++ < 50) {
-        arm_timer(handle, 10);
-        return;
-    }
-    finish(handle);
+    kill_container(handle); /* its end is reported */
 }
 
 static void arm_timer(struct engine_runner *handle, uint64_t delay_ms)
@@ -281,13 +375,18 @@ static void arm_timer(struct engine_runner *handle, uint64_t delay_ms)
     uv_timer_start(&handle->timer, on_timer, delay_ms, 0);
 }
 
+/* There is no container, and nothing may be reported before the caller has returned. */
+static void end_soon(struct engine_runner *handle)
+{
+    handle->over = true;
+    arm_timer(handle, 0);
+}
+
 static void on_adopted_exit(uv_poll_t *poll, int status, int events)
 {
     (void)status, (void)events;
-    struct engine_runner *handle = poll->data;
     uv_poll_stop(poll);
-    handle->exited = true;
-    arm_timer(handle, 0);
+    end_over(poll->data);
 }
 
 /* ---- the engine's functions ---- */
@@ -295,16 +394,21 @@ static void on_adopted_exit(uv_poll_t *poll, int status, int events)
 static struct engine_runner *allocate(struct engine_lxc *engine, const struct engine_spec *spec,
                                       void *runner)
 {
+    if (spec->slot >= SLOTS_MOST)
+        abort();
     struct engine_runner *handle = mem_new(struct engine_runner);
     handle->engine = engine;
     handle->runner = runner;
     handle->spec = *spec;
     handle->id = engine->next_id++ << SLOT_BITS | spec->slot;
     handle->init_pidfd = -1;
+    op_groups_init(&handle->groups, engine->config.cgroup, engine->config.loop, handle->spec.name);
     uv_timer_init(engine->config.loop, &handle->timer);
     handle->timer.data = handle;
     handle->open_handles = 1;
     engine->by_slot[spec->slot] = handle;
+    if (engine->slots_used <= spec->slot)
+        engine->slots_used = spec->slot + 1;
     return handle;
 }
 
@@ -315,25 +419,25 @@ static struct engine_runner *lxc_create(struct engine *base, const struct engine
     struct engine_runner *handle = allocate(engine, spec, runner);
     if (!engine->starts_go_well && engine->config.check &&
         engine->config.check(engine->config.data, &handle->why) != 0) {
-        arm_timer(handle, 0);
+        end_soon(handle);
     } else if (ask_starter(handle, false) != 0) {
         err_sys(&handle->why, ERR_INTERNAL, errno, "cannot reach the starter");
-        arm_timer(handle, 0);
+        end_soon(handle);
     }
     return handle;
 }
 
-/* Whether pid is the init that the slot's container had: not another that got its number. */
-static bool still_there(const struct engine_lxc *engine, const struct engine_spec *spec, pid_t pid)
+/* Takes hold of the init that the journal names, if it is still the slot's container's and not
+ * another process that got its number.
+ */
+static bool find_init(struct engine_runner *handle, pid_t pid)
 {
-    char path[64], status[4096];
-    unsigned uid;
-    str_format(path, sizeof(path), "/proc/%d/status", (int)pid);
-    if (fd_read_file(AT_FDCWD, path, status, sizeof(status)) <= 0)
-        return false;
-    const char *line = strstr(status, "\nUid:");
-    return line && sscanf(line, "\nUid: %u", &uid) == 1 &&
-           uid == idmap_first(engine->config.idmap, spec->slot) && is_container_init(pid);
+    const struct engine_lxc *engine = handle->engine;
+    char name[NAME_MAX_LEN + 1];
+    cleanup_close int pidfd = pidfd_open(pid, 0);
+    return pidfd >= 0 && is_container_init(engine, handle->spec.slot, pid) &&
+           cgroup_runner_of(engine->config.cgroup, pid, name) &&
+           strcmp(name, handle->spec.name) == 0 && hold_init(handle, pid, &pidfd);
 }
 
 static struct engine_runner *lxc_adopt(struct engine *base, const struct engine_spec *spec,
@@ -342,12 +446,14 @@ static struct engine_runner *lxc_adopt(struct engine *base, const struct engine_
     struct engine_lxc *engine = (struct engine_lxc *)base;
     struct engine_runner *handle = allocate(engine, spec, runner);
     handle->adopted = true;
-    if (!hold_init(handle, init_pid) || !still_there(engine, spec, init_pid)) {
-        fd_close(&handle->init_pidfd);
-        err_set(&handle->why, ERR_BAD_GATEWAY, "its container is not there any more");
-        arm_timer(handle, 0);
+    if (!find_init(handle, init_pid)) {
+        err_set(&handle->why, ERR_BAD_GATEWAY,
+                "its container is not there any more, or worker.id_base has changed");
+        cgroup_kill(engine->config.cgroup, spec->name); /* or not as it should be */
+        end_soon(handle);
         return handle;
     }
+    op_groups_adopt(&handle->groups);
     uv_poll_init(engine->config.loop, &handle->exit_poll, handle->init_pidfd);
     handle->exit_poll.data = handle;
     handle->open_handles++;
@@ -362,23 +468,19 @@ static void lxc_destroy(struct engine *base, struct engine_runner *handle)
     if (handle->destroyed)
         return;
     handle->destroyed = true;
-    /* Killing init kills every process of its pid namespace at once (pid_namespaces(7)). */
-    if (handle->init_pidfd >= 0)
-        pidfd_send_signal(handle->init_pidfd, SIGKILL, NULL, 0);
-    else if (!handle->adopted && ask_starter(handle, true) != 0)
-        log_error("cannot reach the starter", LOG_S("runner", handle->spec.name));
+    kill_container(handle);
 }
 
 static int lxc_open(struct engine *base, struct engine_runner *handle, uint32_t id, bool confined,
                     int take_fd, struct err *err)
 {
-    struct engine_lxc *engine = (struct engine_lxc *)base;
+    (void)base;
     cleanup_close int fd = take_fd;
-    cleanup_close int group = -1;
-    if (!handle->control)
+    int group = -1;
+    if (!handle->control || !handle->greeted)
         return err_set(err, ERR_BAD_GATEWAY, "the runner's agent is not connected");
     if (confined) {
-        group = cgroup_operation_create(engine->config.cgroup, handle->spec.name, id, err);
+        group = op_groups_open(&handle->groups, id, err);
         if (group < 0)
             return -1;
     }
@@ -387,20 +489,24 @@ static int lxc_open(struct engine *base, struct engine_runner *handle, uint32_t 
     size_t len = agent_open_encode(&open, message + FRAME_HEADER_LEN, 16);
     frame_put_header(message, FRAME_AGENT_OPEN, 0, (uint32_t)len);
     const int fds[2] = {fd, group};
-    if (fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, fds, confined ? 2 : 1) !=
+    if (fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, fds, confined ? 2 : 1) ==
         0)
-        return err_sys(err, ERR_BAD_GATEWAY, errno, "the runner's agent takes no operation");
-    return 0;
+        return 0;
+    err_sys(err, ERR_BAD_GATEWAY, errno, "the runner's agent takes no operation");
+    op_groups_end(&handle->groups, id);
+    return -1;
 }
 
 static void lxc_kill_operation(struct engine *base, struct engine_runner *handle, uint32_t id)
 {
-    cgroup_operation_kill(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, id);
+    (void)base;
+    op_groups_kill(&handle->groups, id);
 }
 
 static void lxc_end_operation(struct engine *base, struct engine_runner *handle, uint32_t id)
 {
-    cgroup_operation_remove(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, id);
+    (void)base;
+    op_groups_end(&handle->groups, id);
 }
 
 static int lxc_set_limits(struct engine *base, struct engine_runner *handle,
@@ -430,7 +536,7 @@ struct zombie_search {
 static void look_for_owner(const char *name, void *data)
 {
     const struct zombie_search *search = data;
-    for (unsigned slot = 0; slot < search->engine->config.max_slots; slot++) {
+    for (unsigned slot = 0; slot < search->engine->slots_used; slot++) {
         const struct engine_runner *handle = search->engine->by_slot[slot];
         if (handle && strcmp(handle->spec.name, name) == 0)
             return;
@@ -455,7 +561,6 @@ static void on_engine_handle_closed(uv_handle_t *closed)
     struct engine_lxc *engine = closed->data;
     if (--engine->open_handles > 0)
         return;
-    fd_close(&engine->listener);
     fd_close(&engine->config.starter_socket);
     fd_close(&engine->starter_pidfd);
     free(engine->by_slot);
@@ -465,16 +570,10 @@ static void on_engine_handle_closed(uv_handle_t *closed)
 static void lxc_finish(struct engine *base)
 {
     struct engine_lxc *engine = (struct engine_lxc *)base;
-    for (unsigned slot = 0; slot < engine->config.max_slots; slot++) {
-        struct engine_runner *handle = engine->by_slot[slot];
-        if (!handle)
-            continue;
-        chan_destroy(handle->control, false);
-        uv_close((uv_handle_t *)&handle->timer, on_runner_handle_closed);
-        if (handle->adopted && handle->init_pidfd >= 0)
-            uv_close((uv_handle_t *)&handle->exit_poll, on_runner_handle_closed);
-    }
-    uv_close((uv_handle_t *)&engine->listener_poll, on_engine_handle_closed);
+    for (unsigned slot = 0; slot < engine->slots_used; slot++)
+        if (engine->by_slot[slot])
+            close_handles(engine->by_slot[slot]);
+    listener_destroy(engine->listener);
     uv_close((uv_handle_t *)&engine->starter_poll, on_engine_handle_closed);
     uv_close((uv_handle_t *)&engine->starter_exit_poll, on_engine_handle_closed);
 }
@@ -499,22 +598,15 @@ static const struct engine_ops ops = {
  */
 static int listen_for_agents(struct engine_lxc *engine, struct err *err)
 {
-    char folder[START_PATH_MAX];
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!str_format(folder, sizeof(folder), "%s/" ENGINE_LXC_AGENT_FOLDER,
-                    engine->config.run_dir) ||
-        !str_format(address.sun_path, sizeof(address.sun_path), "%s/" AGENT_SOCKET_NAME, folder))
+    char folder[START_PATH_MAX], path[2 * START_PATH_MAX];
+    if (!str_format(folder, sizeof(folder), "%s/" ENGINE_LXC_AGENT_FOLDER, engine->config.run_dir))
         return err_set(err, ERR_INTERNAL, "%s: path too long", engine->config.run_dir);
     if (fd_mkdirs(folder, 0755, err) != 0)
         return -1;
-    engine->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (unlink(address.sun_path) != 0 && errno != ENOENT)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot replace %s", address.sun_path);
-    if (engine->listener < 0 ||
-        bind(engine->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        chmod(address.sun_path, 0666) != 0 || listen(engine->listener, 1024) != 0)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot listen on %s", address.sun_path);
-    return 0;
+    str_format(path, sizeof(path), "%s/" AGENT_SOCKET_NAME, folder);
+    engine->listener =
+        listener_create(engine->config.loop, path, 0666, (gid_t)-1, on_agent, engine, err);
+    return engine->listener ? 0 : -1;
 }
 
 struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct err *err)
@@ -522,27 +614,23 @@ struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct 
     struct engine_lxc *engine = mem_new(struct engine_lxc);
     engine->engine.ops = &ops;
     engine->config = *config;
-    engine->listener = -1;
     engine->next_id = 1;
-    engine->by_slot = mem_calloc(config->max_slots, sizeof(*engine->by_slot));
+    engine->by_slot = mem_calloc(SLOTS_MOST, sizeof(*engine->by_slot));
     engine->starter_pidfd = pidfd_open(config->starter, 0);
     if (engine->starter_pidfd < 0)
         err_sys(err, ERR_INTERNAL, errno, "the starter is gone already");
     if (engine->starter_pidfd < 0 || listen_for_agents(engine, err) != 0) {
         fd_close(&engine->starter_pidfd);
-        fd_close(&engine->listener);
+        fd_close(&engine->config.starter_socket);
         free(engine->by_slot);
         free(engine);
         return NULL;
     }
-    uv_poll_init(config->loop, &engine->listener_poll, engine->listener);
     uv_poll_init(config->loop, &engine->starter_poll, config->starter_socket);
     uv_poll_init(config->loop, &engine->starter_exit_poll, engine->starter_pidfd);
-    engine->listener_poll.data = engine;
     engine->starter_poll.data = engine;
     engine->starter_exit_poll.data = engine;
-    engine->open_handles = 3;
-    uv_poll_start(&engine->listener_poll, UV_READABLE, on_listener);
+    engine->open_handles = 2;
     uv_poll_start(&engine->starter_poll, UV_READABLE, on_starter);
     uv_poll_start(&engine->starter_exit_poll, UV_READABLE, on_starter_exit);
     return &engine->engine;

@@ -17,7 +17,6 @@ struct engine_lxc_config {
     int starter_socket;  /* of starter_spawn; taken */
     pid_t starter;       /* its process, a child of ours that somebody else reaps */
     const char *run_dir; /* agents connect to RUN_DIR/agent/agent.sock */
-    unsigned max_slots;
 
     /* The starter is gone: no container can be made any more. The program should end, so that its
      * supervisor starts it anew.
@@ -37,6 +36,7 @@ struct engine_lxc_config {
 /* How long an adopted runner's agent has to come back. */
 #define ENGINE_LXC_ADOPT_MS 5000
 
+/* NULL on failure; the socket is closed then, the starter ends. */
 struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct err *err);
 
 #endif

@@ -15,11 +15,14 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,7 +32,8 @@
 struct starter {
     const struct start_config *config;
     int socket;
-    int signals; /* signalfd of SIGCHLD */
+    int signals;               /* signalfd of SIGCHLD */
+    struct rlimit descriptors; /* as they were, and as containers get them */
     char mount_point[START_PATH_MAX], lxc_path[START_PATH_MAX];
     struct child {
         pid_t pid;
@@ -42,7 +46,7 @@ struct starter {
 
 static void report_failure(const struct starter *starter, uint64_t id, const struct err *err)
 {
-    struct start_report report = {.id = id, .event = START_FAILED, .pid = getpid(), .err = *err};
+    struct start_report report = {.id = id, .event = START_FAILED, .err = *err};
     fd_send(starter->socket, &report, sizeof(report), NULL, 0);
 }
 
@@ -52,52 +56,77 @@ static bool set_item(const char *key, const char *value, void *data)
     return container->set_config_item(container, key, value);
 }
 
+struct item {
+    const char *key;
+    char value[2 * START_PATH_MAX + 64];
+};
+
+#define ITEMS_MOST 24
+
+struct items {
+    struct item list[ITEMS_MOST];
+    size_t count;
+    bool cut; /* a value did not fit */
+};
+
+__attribute__((format(printf, 3, 4))) static void add_item(struct items *items, const char *key,
+                                                           const char *fmt, ...)
+{
+    if (items->count == ITEMS_MOST)
+        abort();
+    struct item *item = &items->list[items->count++];
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(item->value, sizeof(item->value), fmt, args);
+    va_end(args);
+    item->key = key;
+    items->cut |= len < 0 || (size_t)len >= sizeof(item->value);
+}
+
 /* Every value here is ours or a checked name; nothing from a run enters a configuration. */
-static bool configure(struct lxc_container *container, const struct starter *starter,
-                      const struct engine_spec *spec, struct err *err)
+static void describe(struct items *items, const struct starter *starter,
+                     const struct engine_spec *spec)
 {
     const struct start_config *config = starter->config;
     uint32_t first = idmap_first(config->idmap, spec->slot);
-    uint32_t count = idmap_first(config->idmap, spec->slot + 1) - first;
-    char root[START_PATH_MAX + 32], uids[64], gids[64], agent[2 * START_PATH_MAX],
-        folder[2 * START_PATH_MAX], payload[128], monitor[128], pivot[128];
-    str_format(root, sizeof(root), "dir:%s/" ROOTFS_MERGED, starter->mount_point);
-    str_format(uids, sizeof(uids), "u 0 %" PRIu32 " %" PRIu32, first, count);
-    str_format(gids, sizeof(gids), "g 0 %" PRIu32 " %" PRIu32, first, count);
-    str_format(agent, sizeof(agent), "%s %s none bind,ro 0 0", config->agent, AGENT_PATH + 1);
-    str_format(folder, sizeof(folder), "%s %s none bind,ro 0 0", config->agent_folder,
-               AGENT_SOCKET_DIR + 1);
-    str_format(payload, sizeof(payload), "%s/%s", config->prefix, spec->name);
-    str_format(monitor, sizeof(monitor), "%s" CGROUP_MONITOR_SUFFIX "/%s", config->prefix,
-               spec->name);
-    str_format(pivot, sizeof(pivot), "%s" CGROUP_PIVOT_SUFFIX, config->prefix);
-    const struct {
-        const char *key, *value;
-    } items[] = {
-        {"lxc.rootfs.path", root},
-        {"lxc.uts.name", spec->name},
-        {"lxc.idmap", uids},
-        {"lxc.idmap", gids},
-        {"lxc.net.0.type", "empty"},
-        {"lxc.mount.auto", "proc:mixed sys:ro"},
-        {"lxc.mount.entry", agent},
-        {"lxc.mount.entry", folder},
-        {"lxc.tty.max", "0"},
-        {"lxc.console.path", "none"},
-        {"lxc.pty.max", "64"},
-        {"lxc.signal.halt", "SIGKILL"},
-        {"lxc.cgroup.dir.container", payload},
-        {"lxc.cgroup.dir.monitor", monitor},
-        {"lxc.cgroup.dir.monitor.pivot", pivot},
-        {"lxc.log.level", "ERROR"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(items); i++) {
-        if (!container->set_config_item(container, items[i].key, items[i].value)) {
-            err_set(err, ERR_INTERNAL, "liblxc refuses %s = %s", items[i].key, items[i].value);
+    uint32_t count = idmap_count(config->idmap);
+    add_item(items, "lxc.rootfs.path", "dir:%s/" ROOTFS_MERGED, starter->mount_point);
+    add_item(items, "lxc.uts.name", "%s", spec->name);
+    add_item(items, "lxc.idmap", "u 0 %" PRIu32 " %" PRIu32, first, count);
+    add_item(items, "lxc.idmap", "g 0 %" PRIu32 " %" PRIu32, first, count);
+    add_item(items, "lxc.net.0.type", "empty");
+    add_item(items, "lxc.mount.auto", "proc:mixed sys:ro");
+    add_item(items, "lxc.mount.entry", "%s %s none bind,ro 0 0", config->agent, AGENT_PATH + 1);
+    add_item(items, "lxc.mount.entry", "%s %s none bind,ro 0 0", config->agent_folder,
+             AGENT_SOCKET_DIR + 1);
+    add_item(items, "lxc.tty.max", "0");
+    add_item(items, "lxc.console.path", "none");
+    add_item(items, "lxc.pty.max", "64");
+    add_item(items, "lxc.signal.halt", "SIGKILL");
+    add_item(items, "lxc.cgroup.dir.container", "%s/%s", config->prefix, spec->name);
+    add_item(items, "lxc.cgroup.dir.monitor", "%s" CGROUP_MONITOR_SUFFIX "/%s", config->prefix,
+             spec->name);
+    add_item(items, "lxc.cgroup.dir.monitor.pivot", "%s" CGROUP_PIVOT_SUFFIX, config->prefix);
+    add_item(items, "lxc.log.level", "ERROR");
+}
+
+static bool configure(struct lxc_container *container, const struct starter *starter,
+                      const struct engine_spec *spec, struct err *err)
+{
+    struct items items = {.count = 0};
+    describe(&items, starter, spec);
+    if (items.cut) {
+        err_set(err, ERR_INTERNAL, "paths.run_dir or paths.agent is too long");
+        return false;
+    }
+    for (size_t i = 0; i < items.count; i++) {
+        const struct item *item = &items.list[i];
+        if (!container->set_config_item(container, item->key, item->value)) {
+            err_set(err, ERR_INTERNAL, "liblxc refuses %s = %s", item->key, item->value);
             return false;
         }
     }
-    if (!cgroup_lxc_items(config->cgroup, &spec->limits, set_item, container)) {
+    if (!cgroup_lxc_items(starter->config->cgroup, &spec->limits, set_item, container)) {
         err_set(err, ERR_INTERNAL, "liblxc refuses the limits");
         return false;
     }
@@ -151,10 +180,27 @@ static void run_container(const struct starter *starter, const struct start_requ
     }
 }
 
+/* The starter's namespaces and so on are not the monitor's: it would hold them for as long as its
+ * container lives. The socket and this one's namespace stay.
+ */
+static int close_others(const struct starter *starter, int userns)
+{
+    unsigned low = (unsigned)starter->socket, high = (unsigned)userns;
+    if (high > low + 1 && close_range(low + 1, high - 1, 0) != 0)
+        return -1;
+    return close_range(high + 1, ~0U, 0);
+}
+
 static void become_monitor(const struct starter *starter, const struct start_request *request,
                            int userns)
 {
     struct err err;
+    if (close_others(starter, userns) != 0 ||
+        setrlimit(RLIMIT_NOFILE, &starter->descriptors) != 0) {
+        err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
+        report_failure(starter, request->id, &err);
+        return;
+    }
     const struct rootfs_spec rootfs = {
         .template_path = request->rootfs,
         .userns = userns,
@@ -163,7 +209,9 @@ static void become_monitor(const struct starter *starter, const struct start_req
         .disk_inodes = request->spec.disk_inodes,
         .mount_point = starter->mount_point,
     };
-    if (rootfs_mount(&rootfs, &err) != 0) {
+    int mounted = rootfs_mount(&rootfs, &err);
+    close(userns);
+    if (mounted != 0) {
         report_failure(starter, request->id, &err);
         return;
     }
@@ -177,6 +225,26 @@ static void forget_child(struct starter *starter, size_t index)
     starter->children[index] = starter->children[--starter->count];
 }
 
+/* A monitor that was killed or crashed says nothing itself. */
+static void describe_end(int status, struct err *err)
+{
+    if (WIFSIGNALED(status))
+        err_set(err, ERR_BAD_GATEWAY, "its monitor was killed by signal %d", WTERMSIG(status));
+}
+
+static void report_end(struct starter *starter, pid_t pid, int status)
+{
+    for (size_t i = 0; i < starter->count; i++) {
+        if (starter->children[i].pid != pid)
+            continue;
+        struct start_report report = {.id = starter->children[i].id, .event = START_ENDED};
+        describe_end(status, &report.err);
+        fd_send(starter->socket, &report, sizeof(report), NULL, 0);
+        forget_child(starter, i);
+        return;
+    }
+}
+
 static void reap(struct starter *starter)
 {
     for (;;) {
@@ -184,15 +252,7 @@ static void reap(struct starter *starter)
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             return;
-        for (size_t i = 0; i < starter->count; i++) {
-            if (starter->children[i].pid != pid)
-                continue;
-            struct start_report report = {
-                .id = starter->children[i].id, .event = START_ENDED, .pid = pid};
-            fd_send(starter->socket, &report, sizeof(report), NULL, 0);
-            forget_child(starter, i);
-            break;
-        }
+        report_end(starter, pid, status);
     }
 }
 
@@ -206,30 +266,30 @@ static void note_child(struct starter *starter, pid_t pid, uint64_t id)
     starter->children[starter->count++] = (struct child){.pid = pid, .id = id};
 }
 
+_Noreturn static void child_main(const struct starter *starter, const struct start_request *request,
+                                 int userns)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    prctl(PR_SET_NAME, "codeland-monitor");
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    become_monitor(starter, request, userns);
+    _exit(0); /* liblxc's exit handlers are not for a forked child */
+}
+
 static void start(struct starter *starter, const struct start_request *request)
 {
-    struct start_report report = {.id = request->id, .event = START_FAILED};
+    struct start_report report = {.id = request->id, .event = START_ENDED};
     int userns = idmap_userns(starter->config->idmap, request->spec.slot, &report.err);
     pid_t pid = userns < 0 ? -1 : fork();
-    if (pid == 0) {
-        prctl(PR_SET_NAME, "codeland-monitor");
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        become_monitor(starter, request, userns);
-        _exit(0); /* liblxc's exit handlers are not for a forked child */
-    }
+    if (pid == 0)
+        child_main(starter, request, userns);
     if (pid > 0) {
         note_child(starter, pid, request->id);
-        report.event = START_STARTED;
-        report.pid = pid;
-        fd_send(starter->socket, &report, sizeof(report), NULL, 0);
         return;
     }
     if (userns >= 0)
         err_sys(&report.err, ERR_INTERNAL, errno, "cannot fork");
-    fd_send(starter->socket, &report, sizeof(report), NULL, 0);
-    report.event = START_ENDED;
     fd_send(starter->socket, &report, sizeof(report), NULL, 0);
 }
 
@@ -241,41 +301,73 @@ static void kill_child(const struct starter *starter, uint64_t id)
             kill(starter->children[i].pid, SIGKILL);
 }
 
-/* liblxc takes lxc.cgroup.use from its global configuration alone, and reads that from one fixed
- * path: a file of ours covers it where only the starter and its children see it. There, on a hybrid
- * host, the unified hierarchy is taken away too: it has no controllers, and LXC would make three
- * folders in it per container (a tenth of the start).
- */
-static int replace_global_config(const struct starter *starter, struct err *err)
+/* An empty file system of the starter's own over a folder that may not exist. */
+static int cover(const char *folder, struct err *err)
 {
-    char text[256];
+    if (mkdir(folder, 0755) != 0 && errno != EEXIST)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot make %s", folder);
+    if (mount("codeland", folder, "tmpfs", 0, "mode=0755,size=1m") != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot cover %s", folder);
+    return 0;
+}
+
+/* liblxc takes lxc.cgroup.use from its global configuration alone, and reads that from one fixed
+ * path: a file of ours covers it where only the starter and its children see it. So are the folders
+ * in which liblxc makes lock files. On a hybrid host the unified hierarchy is taken away too: it
+ * has no controllers, and LXC would make three folders in it per container (a tenth of the start).
+ */
+static int arrange_mounts(const struct starter *starter, struct err *err)
+{
+    char text[START_PATH_MAX + 128];
     const char *use = cgroup_lxc_use(starter->config->cgroup);
-    str_format(text, sizeof(text), "lxc.lxcpath = %s\n%s%s\n", starter->lxc_path,
-               use[0] ? "lxc.cgroup.use = " : "", use);
+    if (!str_format(text, sizeof(text), "lxc.lxcpath = %s\n%s%s\n", starter->lxc_path,
+                    use[0] ? "lxc.cgroup.use = " : "", use))
+        return err_set(err, ERR_INTERNAL, "%s: path too long", starter->lxc_path);
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
     if (use[0])
         umount2("/sys/fs/cgroup/unified", MNT_DETACH); /* a v1 host need not have it */
-    if (mkdir("/etc/lxc", 0755) != 0 && errno != EEXIST)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot make /etc/lxc");
-    if (mount("codeland", "/etc/lxc", "tmpfs", 0, "mode=0755,size=64k") != 0)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot cover /etc/lxc");
+    if (cover("/etc/lxc", err) != 0 || cover("/run/lxc", err) != 0)
+        return -1;
     return fd_replace_file("/etc/lxc/lxc.conf", text, strlen(text), 0644, false, err);
+}
+
+/* Each slot's user namespace takes one, and the usual soft limit is 1,024. */
+static int raise_descriptors(struct starter *starter, struct err *err)
+{
+    if (getrlimit(RLIMIT_NOFILE, &starter->descriptors) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "getrlimit");
+    struct rlimit most = {starter->descriptors.rlim_max, starter->descriptors.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &most) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "setrlimit");
+    return 0;
+}
+
+/* These characters mean something in a line of mounts, or among an overlay's options. */
+static int check_path(const char *path, const char *setting, struct err *err)
+{
+    if (strpbrk(path, " \t\n\\,:"))
+        return err_set(err, ERR_INTERNAL, "%s: \"%s\" holds a blank, ',', ':' or '\\'", setting,
+                       path);
+    return 0;
 }
 
 static int prepare(struct starter *starter, struct err *err)
 {
     const char *run_dir = starter->config->run_dir;
+    if (check_path(run_dir, "paths.run_dir", err) != 0 ||
+        check_path(starter->config->agent, "paths.agent", err) != 0)
+        return -1;
     if (!str_format(starter->mount_point, START_PATH_MAX, "%s/root", run_dir) ||
         !str_format(starter->lxc_path, START_PATH_MAX, "%s/lxc", run_dir))
         return err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
     if (fd_mkdirs(starter->mount_point, 0755, err) != 0 ||
-        fd_mkdirs(starter->lxc_path, 0755, err) != 0)
+        fd_mkdirs(starter->lxc_path, 0755, err) != 0 || raise_descriptors(starter, err) != 0)
         return -1;
     /* Without newuidmap on its PATH, liblxc writes the maps itself: 13 → 7 ms a start. */
     if (setenv("PATH", "/nonexistent", 1) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setenv");
-    return replace_global_config(starter, err);
+    return arrange_mounts(starter, err);
 }
 
 static void serve(struct starter *starter)
@@ -334,7 +426,9 @@ _Noreturn static void starter_main(struct starter *starter)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_SETMASK, &child, NULL);
-    signal(SIGINT, SIG_IGN); /* the worker decides when all ends */
+    /* The worker decides when all ends, not the terminal from which it was started. */
+    setsid();
+    signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     if (keep_only_socket(starter) == 0)
         starter->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -35,15 +35,14 @@ struct start_request {
     char rootfs[START_PATH_MAX];
 };
 
-/* Starter → worker: STARTED or FAILED, then ENDED when the monitor was reaped; FAILED may also come
- * between the two, from the child itself.
+/* Starter → worker: ENDED when the monitor was reaped, or when there is none. What went wrong is in
+ * err (ERR_NONE: nothing that is known), or in FAILED before it, which the child itself sends.
  */
-enum start_event { START_STARTED, START_FAILED, START_ENDED };
+enum start_event { START_FAILED, START_ENDED };
 
 struct start_report {
     uint64_t id;
     enum start_event event;
-    pid_t pid;
     struct err err;
 };
 

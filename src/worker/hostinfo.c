@@ -1,7 +1,7 @@
 #include "hostinfo.h"
 
 #include "../common/fd.h"
-#include "../common/mem.h"
+#include "../common/str.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,21 +13,30 @@
 
 static int64_t meminfo_bytes(const char *text, const char *key)
 {
-    const char *line = strstr(text, key);
-    return line ? strtoll(line + strlen(key), NULL, 10) * 1024 : 0;
+    const char *at = strstr(text, key);
+    return at && (at == text || at[-1] == '\n') ? strtoll(at + strlen(key), NULL, 10) * 1024 : 0;
+}
+
+void hostinfo_parse_memory(const char *text, struct host_memory *memory)
+{
+    *memory = (struct host_memory){
+        .total = meminfo_bytes(text, "MemTotal:"),
+        .free = meminfo_bytes(text, "MemFree:"),
+        .available = meminfo_bytes(text, "MemAvailable:"),
+        .swap_total = meminfo_bytes(text, "SwapTotal:"),
+        .swap_free = meminfo_bytes(text, "SwapFree:"),
+    };
+    /* Inside some containers the two are of different views. */
+    if (memory->available > memory->total)
+        memory->available = memory->total;
 }
 
 void hostinfo_memory(struct host_memory *memory)
 {
     char text[8192];
-    *memory = (struct host_memory){0};
     if (fd_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) <= 0)
-        return;
-    memory->total = meminfo_bytes(text, "MemTotal:");
-    memory->free = meminfo_bytes(text, "MemFree:");
-    memory->available = meminfo_bytes(text, "MemAvailable:");
-    memory->swap_total = meminfo_bytes(text, "SwapTotal:");
-    memory->swap_free = meminfo_bytes(text, "SwapFree:");
+        text[0] = '\0';
+    hostinfo_parse_memory(text, memory);
 }
 
 unsigned hostinfo_memory_used_percent(const struct host_memory *memory)
@@ -58,6 +67,8 @@ static const char *filesystem_of(const char *path, char text[256])
     }
     free(line);
     fclose(mounts);
+    if (str_utf8_valid(text, strlen(text)) < strlen(text))
+        text[0] = '\0'; /* it could not stand in JSON */
     return text;
 }
 

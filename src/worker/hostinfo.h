@@ -12,7 +12,10 @@ struct host_memory {
 
 void hostinfo_memory(struct host_memory *memory);
 
-/* Percent of memory that is not available, 0..100, from /proc/meminfo's MemAvailable. */
+/* The same out of the text of /proc/meminfo (proc(5)). */
+void hostinfo_parse_memory(const char *text, struct host_memory *memory);
+
+/* Percent of memory that is not available, 0..100. */
 unsigned hostinfo_memory_used_percent(const struct host_memory *memory);
 
 /* The "memory", "disk" and "load" members of a SNAPSHOT, set in object. path: whose disk. */

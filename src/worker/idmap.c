@@ -9,7 +9,9 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -45,6 +47,11 @@ uint32_t idmap_first(const struct idmap *idmap, unsigned slot)
     return idmap->base + slot * idmap->count;
 }
 
+uint32_t idmap_count(const struct idmap *idmap)
+{
+    return idmap->count;
+}
+
 int idmap_slot(const struct idmap *idmap, uint32_t host_id)
 {
     if (host_id < idmap->base || (host_id - idmap->base) % idmap->count != 0)
@@ -52,13 +59,16 @@ int idmap_slot(const struct idmap *idmap, uint32_t host_id)
     return (int)((host_id - idmap->base) / idmap->count);
 }
 
-/* A child in a new user namespace, stopped until it is killed. */
+/* A child in a new user namespace, stopped until it is killed, also by the end of this process. */
 static pid_t spawn_in_userns(void)
 {
+    pid_t parent = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid == 0) {
-        for (;;)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent)
             pause();
+        _exit(0);
     }
     return pid;
 }
@@ -73,8 +83,16 @@ static int write_map(const struct idmap *idmap, pid_t pid, const char *which, un
     return fd_write_file(AT_FDCWD, path, line);
 }
 
+/* The highest id stands for "none" (chown(2)) and is never given. */
+static bool slot_fits(const struct idmap *idmap, unsigned slot)
+{
+    return idmap->base + ((uint64_t)slot + 1) * idmap->count <= UINT32_MAX;
+}
+
 static int make_userns(const struct idmap *idmap, unsigned slot, struct err *err)
 {
+    if (!slot_fits(idmap, slot))
+        return err_set(err, ERR_INTERNAL, "slot %u has no ids: worker.id_base is too high", slot);
     pid_t pid = spawn_in_userns();
     if (pid < 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make a user namespace");

@@ -33,21 +33,49 @@ static void forget(const struct journal *journal, const char *container)
                   LOG_S("error", strerror(errno)));
 }
 
-void journal_update(struct journal *journal, const struct runner *runner)
+/* NULL when its path is too long. */
+static char *describe(const struct journal *journal, const struct runner *runner,
+                      char path[PATH_MAX])
 {
-    char path[PATH_MAX];
     const struct engine *engine = roster_engine(runner->roster);
     cleanup_json json_t *entry = json_pack(
-        "{s:s, s:s, s:i, s:s, s:b, s:s, s:I, s:I}", "container", runner->spec.name, "name",
-        runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name, "kept",
-        runner->kept, "owner", runner->owner, "operations", (json_int_t)runner->operations, "pid",
-        (json_int_t)engine->ops->init_pid(runner->handle));
-    cleanup_free char *text = json_dumps(entry, JSON_COMPACT);
-    struct err err;
-    if (!text || !entry_path(journal, runner->spec.name, path))
+        "{s:s, s:s, s:i, s:s, s:b, s:s, s:I, s:I, s:I, s:I}", "container", runner->spec.name,
+        "name", runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name,
+        "kept", runner->kept, "owner", runner->owner, "operations", (json_int_t)runner->operations,
+        "pid", (json_int_t)engine->ops->init_pid(runner->handle), "disk",
+        (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes);
+    char *text = json_dumps(entry, JSON_COMPACT);
+    if (!text)
+        mem_exhausted(); /* all of it came out of JSON, or is ours */
+    if (!entry_path(journal, runner->spec.name, path))
+        free(steal_ptr(text));
+    return text;
+}
+
+int journal_update(struct journal *journal, const struct runner *runner, struct err *err)
+{
+    char path[PATH_MAX];
+    cleanup_free char *text = describe(journal, runner, path);
+    if (!text)
+        err_set(err, ERR_INTERNAL, "%s: path too long", journal->folder);
+    else if (fd_replace_file(path, text, strlen(text), 0600, false, err) == 0)
+        return 0;
+    return err_context(err, "the worker cannot note that it has %s", runner->name);
+}
+
+/* An entry that is cut off by the worker's end is refused by the next, so the cheap way will do. A
+ * warm runner without one is as good as others; it will not outlive this worker.
+ */
+static void note_warm(struct journal *journal, const struct runner *runner)
+{
+    char path[PATH_MAX];
+    cleanup_free char *text = describe(journal, runner, path);
+    cleanup_close int fd = text ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0 && fd_write_all(fd, text, strlen(text)) == 0)
         return;
-    if (fd_replace_file(path, text, strlen(text), 0600, false, &err) != 0)
-        log_error("cannot write a journal entry", LOG_S("runner", runner->name), LOG_ERR(&err));
+    log_warn("a runner will not be adopted", LOG_S("runner", runner->name),
+             LOG_S("error", strerror(errno)));
+    forget(journal, runner->spec.name);
 }
 
 static void on_change(struct runner *runner, enum runner_state from, void *data)
@@ -55,7 +83,7 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
     struct journal *journal = data;
     (void)from;
     if (runner->state == RUNNER_AVAILABLE)
-        journal_update(journal, runner);
+        note_warm(journal, runner);
     else if (runner->state != RUNNER_COOKING && !(runner->state == RUNNER_IN_USE && runner->kept))
         forget(journal, runner->spec.name);
 }
@@ -76,6 +104,9 @@ struct journal *journal_create(const char *run_dir, struct roster *roster, struc
 
 void journal_destroy(struct journal *journal)
 {
+    if (!journal)
+        return;
+    roster_unobserve(journal->roster, on_change, journal);
     free(journal);
 }
 
@@ -90,7 +121,7 @@ static int adopt_entry(const struct journal *journal, const char *file,
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
     const char *container = NULL, *name = NULL, *template_name = NULL, *owner = "";
-    int64_t slot = 0, operations = 0, pid = 0;
+    int64_t slot = 0, operations = 0, pid = 0, disk = 0, inodes = 0;
     bool kept = false;
     if (!entry || json_get_string(entry, "container", true, &container, NULL, err) != 0 ||
         json_get_string(entry, "name", true, &name, NULL, err) != 0 ||
@@ -99,12 +130,18 @@ static int adopt_entry(const struct journal *journal, const char *file,
         json_get_bool(entry, "kept", true, &kept, err) != 0 ||
         json_get_int(entry, "slot", true, 0, UINT16_MAX, &slot, err) != 0 ||
         json_get_int(entry, "operations", true, 0, UINT32_MAX, &operations, err) != 0 ||
-        json_get_int(entry, "pid", true, 1, INT32_MAX, &pid, err) != 0)
+        json_get_int(entry, "pid", true, 1, INT32_MAX, &pid, err) != 0 ||
+        json_get_int(entry, "disk", true, 0, INT64_MAX, &disk, err) != 0 ||
+        json_get_int(entry, "inodes", true, 0, INT64_MAX, &inodes, err) != 0)
         return -1;
     if (strcmp(container, file) != 0 || !id_name_valid(container) || !id_name_valid(name) ||
         !id_name_valid(template_name) || strlen(owner) > RUNNER_OWNER_MAX)
         return err_set(err, ERR_INTERNAL, "an entry that we did not write");
+    if (!kept && (disk != like->disk_bytes || inodes != like->disk_inodes))
+        return err_set(err, ERR_INTERNAL, "it was made with another run.disk or run.inodes");
     struct engine_spec spec = *like;
+    spec.disk_bytes = disk;
+    spec.disk_inodes = inodes;
     strcpy(spec.name, container);
     spec.slot = (unsigned)slot;
     struct runner *runner = roster_adopt(journal->roster, &spec, name, template_name, owner, kept,

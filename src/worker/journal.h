@@ -13,10 +13,14 @@ struct journal;
 
 /* Opens (or makes) run_dir/runners and follows the roster from now on. */
 struct journal *journal_create(const char *run_dir, struct roster *roster, struct err *err);
+
+/* Follows the roster no longer; the entries stay. NULL is fine. */
 void journal_destroy(struct journal *journal);
 
-/* Write a runner's entry anew: call after runner_keep. */
-void journal_update(struct journal *journal, const struct runner *runner);
+/* Write a runner's entry anew: call after runner_keep. On failure (a full disk) no later worker
+ * will know of the runner.
+ */
+int journal_update(struct journal *journal, const struct runner *runner, struct err *err);
 
 /* Hands every entry to roster_adopt and removes those that make no sense. Returns how many were
  * adopted.

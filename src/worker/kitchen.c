@@ -18,14 +18,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
 #define MEMORY_SAMPLE_MS 1000
-#define SLOTS_MAX 10000 /* bound of oven.max_runners: an earlier worker may have had more */
 
 struct kitchen {
     struct kitchen_config config;
@@ -81,19 +83,28 @@ static void on_memory_timer(uv_timer_t *timer)
 
 /* ---- runners ---- */
 
-static void on_change(struct runner *runner, enum runner_state from, void *data)
+/* Where its first program's use begins, and what it may use: an earlier worker may have given it
+ * other limits.
+ */
+static void prepare_warm(struct runner *runner)
 {
     struct engine *engine = roster_engine(runner->roster);
-    const struct err *death = roster_death(runner->roster);
     struct err err;
+    if (engine->ops->stats(engine, runner->handle, &runner->baseline, &err) != 0 ||
+        (runner->adopted &&
+         engine->ops->set_limits(engine, runner->handle, &runner->spec.limits, &err) != 0))
+        log_warn("a runner is not as it should be", LOG_S("runner", runner->name), LOG_ERR(&err));
+    runner->memory_bytes = runner->baseline.memory_bytes;
+}
+
+static void on_change(struct runner *runner, enum runner_state from, void *data)
+{
+    const struct err *death = roster_death(runner->roster);
     (void)data;
     log_debug("runner", LOG_S("runner", runner->name),
               LOG_S("state", runner_state_name(runner->state)));
-    if (runner->state == RUNNER_AVAILABLE) {
-        if (engine->ops->stats(engine, runner->handle, &runner->baseline, &err) != 0)
-            log_warn("no figures of a fresh runner", LOG_S("runner", runner->name), LOG_ERR(&err));
-        runner->memory_bytes = runner->baseline.memory_bytes;
-    }
+    if (runner->state == RUNNER_AVAILABLE)
+        prepare_warm(runner);
     if (runner->state == RUNNER_GONE && death)
         log_warn(from == RUNNER_COOKING ? "a runner could not be started" : "a runner died",
                  LOG_S("runner", runner->name), LOG_S("was", runner_state_name(from)),
@@ -115,17 +126,30 @@ static void remove_zombie(const char *name, void *data)
         log_error("cannot remove what nobody owns", LOG_S("runner", name), LOG_ERR(&err));
 }
 
+static void remove_zombies(struct kitchen *kitchen)
+{
+    struct engine *engine = roster_engine(kitchen->services.roster);
+    engine->ops->zombies(engine, kill_zombie, kitchen); /* so that they die side by side */
+    engine->ops->zombies(engine, remove_zombie, kitchen);
+}
+
+static void destroy_of_no_use(struct runner *runner, void *data)
+{
+    const struct kitchen *kitchen = data;
+    if (!runner->kept && strcmp(runner->template_name, kitchen->config.config->oven_template) != 0)
+        runner_destroy(runner);
+}
+
 /* Containers of an earlier worker: warm and kept ones are adopted, the others belonged to runs
- * that died with it. Killed all first, so that they die side by side.
+ * that died with it.
  */
 static void take_over(struct kitchen *kitchen, const struct engine_spec *spec)
 {
-    struct engine *engine = roster_engine(kitchen->services.roster);
     unsigned adopted = journal_adopt(kitchen->services.journal, spec);
     if (adopted > 0)
         log_info("adopting runners of an earlier worker", LOG_D("count", adopted));
-    engine->ops->zombies(engine, kill_zombie, kitchen);
-    engine->ops->zombies(engine, remove_zombie, kitchen);
+    roster_each(kitchen->services.roster, destroy_of_no_use, kitchen);
+    remove_zombies(kitchen);
 }
 
 /* ---- opening ---- */
@@ -153,7 +177,10 @@ static int take_lock(struct kitchen *kitchen, struct err *err)
     kitchen->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (kitchen->lock < 0)
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
-    if (flock(kitchen->lock, LOCK_EX | LOCK_NB) != 0)
+    struct stat held, there;
+    /* One that is about to end removes the file, and then holding it means nothing. */
+    if (flock(kitchen->lock, LOCK_EX | LOCK_NB) != 0 || fstat(kitchen->lock, &held) != 0 ||
+        stat(path, &there) != 0 || held.st_ino != there.st_ino)
         return err_set(err, ERR_INTERNAL, "another worker runs with %s",
                        kitchen->config.config->paths_run_dir);
     return 0;
@@ -241,7 +268,6 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
         .starter_socket = starter_socket,
         .starter = kitchen->starter,
         .run_dir = config->paths_run_dir,
-        .max_slots = SLOTS_MAX,
         .starter_died = on_starter_died,
         .check = check_template,
         .data = kitchen,
@@ -260,10 +286,22 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
     const struct engine_spec spec = runner_spec(kitchen);
     open_oven(kitchen, &spec);
     services->watch = watch_create(services, describe_worker(kitchen));
-    run_follow(services);
+    services->runs = runs_create(services);
     take_over(kitchen, &spec);
     kitchen->server = server_create(services, config->paths_run_dir, config->http_group, err);
     return kitchen->server ? 0 : -1;
+}
+
+/* A runner takes two, an operation two more. The starter has its own limit, since containers get
+ * what it has.
+ */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit); /* else as many as there are */
 }
 
 struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *err)
@@ -275,6 +313,7 @@ struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *er
     /* A failure ends the program, whose memory and loop go with it; the starter sees that. */
     if (open_ground(kitchen, &starter_socket, err) != 0)
         return NULL;
+    raise_descriptors();
     uv_loop_init(config->loop);
     uv_timer_init(config->loop, &kitchen->oven_timer);
     uv_timer_init(config->loop, &kitchen->memory_timer);
@@ -292,7 +331,9 @@ struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *er
 
 static bool may_stay(const struct kitchen *kitchen, const struct runner *runner)
 {
-    return kitchen->leave_kept && runner->kept && runner->state == RUNNER_IN_USE;
+    /* COOKING: it is coming back. */
+    return kitchen->leave_kept && runner->kept &&
+           (runner->state == RUNNER_IN_USE || runner->state == RUNNER_COOKING);
 }
 
 static void destroy_unless_kept(struct runner *runner, void *data)
@@ -318,7 +359,7 @@ static void on_close_timer(uv_timer_t *timer)
     struct count count = {.kitchen = kitchen};
     roster_each(kitchen->services.roster, count_left, &count);
     bool late = clock_now(kitchen->services.clock) > kitchen->close_deadline;
-    if (count.left > 0 && !late)
+    if ((count.left > 0 && !late) || server_busy(kitchen->server))
         return;
     if (count.left > 0)
         log_error("runners are left that would not end", LOG_D("count", count.left));
@@ -328,20 +369,25 @@ static void on_close_timer(uv_timer_t *timer)
 
 void kitchen_close(struct kitchen *kitchen, bool leave_kept)
 {
-    if (kitchen->closing)
+    if (kitchen->closing) {
+        kitchen->leave_kept = kitchen->leave_kept && leave_kept;
+        roster_each(kitchen->services.roster, destroy_unless_kept, kitchen);
         return;
+    }
     kitchen->closing = true;
     kitchen->leave_kept = leave_kept;
     kitchen->close_deadline = clock_now(kitchen->services.clock) + KITCHEN_CLOSE_MS * US_PER_MS;
     server_stop(kitchen->server);
+    runs_end(kitchen->services.runs);
     oven_stop(kitchen->services.oven);
     roster_each(kitchen->services.roster, destroy_unless_kept, kitchen);
     uv_timer_start(&kitchen->close_timer, on_close_timer, 0, 5);
 }
 
-/* The starter ends when its socket does; waiting for it leaves no orphan behind. */
+/* It would end by itself, as its socket has; what it has started lives on. */
 static void end_starter(const struct kitchen *kitchen)
 {
+    kill(kitchen->starter, SIGKILL);
     waitpid(kitchen->starter, NULL, 0);
 }
 
@@ -361,9 +407,12 @@ static void remove_folders(const struct kitchen *kitchen)
 void kitchen_destroy(struct kitchen *kitchen)
 {
     bool all_gone = roster_total(kitchen->services.roster) == 0;
-    watch_destroy(kitchen->services.watch);
+    server_destroy(kitchen->server);
+    runs_destroy(kitchen->services.runs);
     oven_destroy(kitchen->services.oven);
+    watch_destroy(kitchen->services.watch);
     journal_destroy(kitchen->services.journal);
+    remove_zombies(kitchen);
     roster_destroy(kitchen->services.roster);
     uv_close((uv_handle_t *)&kitchen->oven_timer, NULL);
     uv_close((uv_handle_t *)&kitchen->memory_timer, NULL);

@@ -27,8 +27,9 @@ struct kitchen_config {
  */
 struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *err);
 
-/* Stops serving and destroys every runner, but not kept ones when leave_kept; closed fires once,
- * after at most KITCHEN_CLOSE_MS.
+/* Stops serving, answers those whose operations go on, and destroys every runner, but not kept ones
+ * when leave_kept. closed fires once, after at most KITCHEN_CLOSE_MS and what a thread still does.
+ * Called again without leave_kept, kept ones are destroyed after all.
  */
 #define KITCHEN_CLOSE_MS 10000
 void kitchen_close(struct kitchen *kitchen, bool leave_kept);

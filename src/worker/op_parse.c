@@ -1,5 +1,7 @@
 #include "op_parse.h"
 
+#include "runner.h"
+
 #include "../common/json.h"
 #include "../common/mem.h"
 #include "../common/str.h"
@@ -35,7 +37,9 @@ static int parse_file(const json_t *item, struct op_file *file, struct err *err)
         json_get_int(item, "mode", false, 0, 0777, &mode, err) != 0 ||
         json_get_int(item, "bytes", true, 0, OP_FILE_BYTES_MAX, &file->bytes, err) != 0 ||
         json_get_bool(item, "unlinkAfter", false, &file->unlink_after, err) != 0)
-        return -1;
+        return err_context(err, "files");
+    if (!file->name[0] || strlen(file->name) > OP_PATH_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "files: name: must have 1..%d bytes", OP_PATH_MAX);
     file->mode = (uint32_t)mode;
     return 0;
 }
@@ -43,7 +47,8 @@ static int parse_file(const json_t *item, struct op_file *file, struct err *err)
 static int parse_files(const json_t *array, struct op_run *run, struct err *err)
 {
     if (json_array_size(array) > OP_FILES_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "files: at most %d", OP_FILES_MAX);
+        return err_set(err, ERR_BAD_REQUEST, "files: %zu entries, at most %d",
+                       json_array_size(array), OP_FILES_MAX);
     for (size_t i = 0; i < json_array_size(array); i++)
         if (parse_file(json_array_get(array, i), &run->files[i], err) != 0)
             return -1;
@@ -57,9 +62,11 @@ static int parse_keep(const json_t *keep, struct op_run *run, struct err *err)
     if (json_only_keys(keep, keys, err) != 0 ||
         json_get_string(keep, "name", false, &run->keep_name, NULL, err) != 0 ||
         json_get_string(keep, "owner", true, &run->keep_owner, NULL, err) != 0)
-        return -1;
+        return err_context(err, "keep");
     if (run->keep_name && !id_name_valid(run->keep_name))
         return err_set(err, ERR_BAD_REQUEST, "name: must match [a-z][a-z0-9-]{0,40}");
+    if (strlen(run->keep_owner) > RUNNER_OWNER_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "owner: longer than %d bytes", RUNNER_OWNER_MAX);
     run->keep = true;
     return 0;
 }
@@ -87,12 +94,44 @@ static int parse_env(json_t *env, struct op_run *run, struct err *err)
     json_object_foreach(env, name, value)
     {
         if (!json_is_string(value) || !name[0] || strchr(name, '='))
-            return err_set(err, ERR_BAD_REQUEST, "env: names without '=' and string values");
+            return err_set(
+                err, ERR_BAD_REQUEST,
+                "env: \"%.60s\": names have no '=' and are not empty, values are strings", name);
         if (json_array_append_new(lines, json_sprintf("%s=%s", name, json_string_value(value))) !=
             0)
             return err_set(err, ERR_BAD_REQUEST, "env.%.60s: is not valid UTF-8", name);
     }
     return copy_strings(lines, "env", run->exec.env, AGENT_ENV_MAX, &run->exec.envc, err);
+}
+
+/* AGENT_EXEC's length: four numbers and the strings, each with a length and a NUL. */
+static size_t exec_len(const struct agent_exec *exec)
+{
+    size_t len = 4 * 4 + strlen(exec->cwd) + 1;
+    for (uint32_t i = 0; i < exec->argc; i++)
+        len += 4 + strlen(exec->argv[i]) + 1;
+    for (uint32_t i = 0; i < exec->envc; i++)
+        len += 4 + strlen(exec->env[i]) + 1;
+    return len;
+}
+
+static int check_run(const struct op_run *run, struct err *err)
+{
+    const char *cwd = run->exec.cwd;
+    if (strlen(run->id) > OP_ID_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "id: at most %d characters", OP_ID_MAX);
+    if ((cwd[0] && cwd[0] != '/') || strlen(cwd) > OP_PATH_MAX)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "cwd: must be absolute, or empty, and have at most %d bytes", OP_PATH_MAX);
+    if (run->runner && !id_name_valid(run->runner))
+        return err_set(err, ERR_RUNNER_NOT_FOUND, "no runner has such a name");
+    if (run->exec.argc == 0 && (!run->keep || run->files_len > 0))
+        return err_set(err, ERR_BAD_REQUEST, "argv: is missing");
+    size_t len = exec_len(&run->exec);
+    if ((int64_t)len > frame_max_len(FRAME_AGENT_EXEC))
+        return err_set(err, ERR_BAD_REQUEST, "argv, env: %zu bytes, at most %d fit", len,
+                       (int)frame_max_len(FRAME_AGENT_EXEC));
+    return 0;
 }
 
 static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
@@ -104,41 +143,35 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
                                             "files", "timeMs", "outputBytes", NULL};
     const json_t *json = run->json;
     json_t *argv = NULL, *env = NULL, *files = NULL, *keep = NULL;
-    const char *id = "", *cwd = "";
     if (json_only_keys(json, exec_on_named ? exec_keys : run_keys, err) != 0 ||
-        json_get_string(json, "id", true, &id, NULL, err) != 0 ||
+        json_get_string(json, "id", true, &run->id, NULL, err) != 0 ||
         json_get_array(json, "argv", exec_on_named, &argv, err) != 0 ||
         json_get_object(json, "env", false, &env, err) != 0 ||
-        json_get_string(json, "cwd", false, &cwd, NULL, err) != 0 ||
+        json_get_string(json, "cwd", false, &run->exec.cwd, NULL, err) != 0 ||
         json_get_array(json, "files", false, &files, err) != 0 ||
         json_get_object(json, "keep", false, &keep, err) != 0 ||
         json_get_string(json, "runner", exec_on_named, &run->runner, NULL, err) != 0 ||
         json_get_string(json, "template", false, &run->template_name, NULL, err) != 0 ||
         json_get_int(json, "timeMs", argv != NULL, 1, INT32_MAX, &run->time_ms, err) != 0 ||
-        json_get_int(json, "memoryBytes", false, 1, INT64_MAX, &run->memory_bytes, err) != 0 ||
+        json_get_int(json, "memoryBytes", false, OP_MEMORY_LEAST, INT64_MAX, &run->memory_bytes,
+                     err) != 0 ||
         json_get_int(json, "outputBytes", argv != NULL, 0, INT64_MAX, &run->output_bytes, err) !=
             0 ||
         json_get_int(json, "queueMs", false, 0, INT32_MAX, &run->queue_ms, err) != 0)
         return -1;
-    if (strlen(id) > OP_ID_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "id: at most %d characters", OP_ID_MAX);
-    run->id = id;
-    run->exec.cwd = cwd;
     if (argv &&
         copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)
         return -1;
     if ((files && parse_files(files, run, err) != 0) || (keep && parse_keep(keep, run, err) != 0) ||
         parse_env(env, run, err) != 0)
         return -1;
-    if (run->exec.argc == 0 && (!run->keep || run->files_len > 0))
-        return err_set(err, ERR_BAD_REQUEST, "argv: is missing");
-    return 0;
+    return check_run(run, err);
 }
 
 int op_run_parse(const char *text, size_t len, bool exec_on_named, struct op_run *run,
                  struct err *err)
 {
-    *run = (struct op_run){.template_name = ""};
+    *run = (struct op_run){.id = "", .template_name = "", .exec = {.cwd = ""}};
     run->json = json_parse_object(text, len, false, err);
     if (!run->json)
         return -1;

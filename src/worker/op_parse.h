@@ -12,6 +12,8 @@
 #define OP_FILES_MAX 64
 #define OP_FILE_BYTES_MAX (256 * 1024 * 1024LL)
 #define OP_ID_MAX 32
+#define OP_PATH_MAX 2048          /* of the working directory, and of a file's name */
+#define OP_MEMORY_LEAST 4194304LL /* that of run.memory: an agent has to live in it too */
 
 struct op_file {
     const char *name;
@@ -20,7 +22,9 @@ struct op_file {
     bool unlink_after;
 };
 
-/* RUN and EXEC. Strings point into json, which the request owns; op_run_finish drops it. */
+/* RUN and EXEC. Strings point into json, which the request owns; op_run_finish drops it. What the
+ * agent is sent of it (AGENT_FILE, AGENT_EXEC) fits into its frames.
+ */
 struct op_run {
     json_t *json;
     const char *id;

@@ -5,10 +5,18 @@
 #include "../loop/chan.h"
 #include "services.h"
 
-/* Follows the roster, so that runs outlive their runner's record. Once, before the first run. */
-void run_follow(struct services *services);
+/* All that are going on. Follows the roster, so that runs outlive their runner's record. */
+struct runs;
+
+struct runs *runs_create(struct services *services);
 
 /* Takes the channel on which the frame came; everything else follows from its frames. */
-void run_begin(struct services *services, struct chan *take_link, const struct frame *frame);
+void run_begin(struct runs *runs, struct chan *take_link, const struct frame *frame);
+
+/* Ends all of them, with an error that says that the worker is ending. */
+void runs_end(struct runs *runs);
+
+/* There must be none left. NULL is fine. */
+void runs_destroy(struct runs *runs);
 
 #endif

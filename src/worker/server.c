@@ -1,53 +1,48 @@
 #include "server.h"
 
 #include "answer.h"
+#include "listener.h"
 #include "op_parse.h"
 #include "run.h"
 #include "watch.h"
 
-#include "../common/fd.h"
-#include "../common/json.h"
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 #include "../loop/chan.h"
 
-#include <errno.h>
 #include <grp.h>
-#include <stdlib.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 /* How it works. A connection is a `client` until its operation is known; the operation then takes
- * the channel. A client that waits for a runner's end stays one, in `waiting`.
+ * the channel. A client that waits for a runner's end, or for zombies to be removed, stays one.
  */
 
 struct client {
     struct server *server;
     struct chan *chan;
-    struct client *next; /* in server->waiting */
+    struct client *prev, *next;
     bool greeted;
-    char waits_for[NAME_MAX_LEN + 1]; /* container name; "" when it does not wait */
+    bool waits;                       /* it has nothing more to say */
+    char waits_for[NAME_MAX_LEN + 1]; /* container name; "" when it waits for no runner */
     char name[NAME_MAX_LEN + 1];      /* as the caller called it */
 };
 
 struct server {
     struct services *services;
-    char path[108]; /* sizeof(sun_path), unix(7) */
-    int listener;
-    uv_poll_t poll;
-    struct client *waiting;
+    struct listener *listener;
+    struct client *clients;
+    unsigned removals;   /* on threads */
+    atomic_bool stopped; /* they read it */
 };
 
 static void client_free(struct client *client)
 {
-    struct client **at = &client->server->waiting;
-    while (*at && *at != client)
-        at = &(*at)->next;
-    if (*at)
-        *at = client->next;
+    *(client->prev ? &client->prev->next : &client->server->clients) = client->next;
+    if (client->next)
+        client->next->prev = client->prev;
     free(client);
 }
 
@@ -80,8 +75,7 @@ static void begin_destroy(struct client *client, const struct frame *frame)
         return;
     }
     strcpy(client->waits_for, runner->spec.name);
-    client->next = server->waiting;
-    server->waiting = client;
+    client->waits = true;
     runner_destroy(runner);
 }
 
@@ -91,7 +85,7 @@ static void on_runner_change(struct runner *runner, enum runner_state from, void
     (void)from;
     if (runner->state != RUNNER_GONE)
         return;
-    for (struct client *client = server->waiting, *next; client; client = next) {
+    for (struct client *client = server->clients, *next; client; client = next) {
         next = client->next;
         if (strcmp(client->waits_for, runner->spec.name) != 0)
             continue;
@@ -103,8 +97,8 @@ static void on_runner_change(struct runner *runner, enum runner_state from, void
 
 struct removal {
     uv_work_t work;
+    struct server *server;
     struct client *client; /* NULL once its connection has ended */
-    struct engine *engine;
     json_t *names;
     struct err err;
     bool failed;
@@ -119,9 +113,12 @@ static void add_name(const char *name, void *data)
 static void remove_zombies(uv_work_t *work)
 {
     struct removal *removal = work->data;
+    struct engine *engine = roster_engine(removal->server->services->roster);
     for (size_t i = 0; i < json_array_size(removal->names); i++) {
         const char *name = json_string_value(json_array_get(removal->names, i));
-        if (removal->engine->ops->remove_zombie(removal->engine, name, &removal->err) != 0)
+        if (atomic_load(&removal->server->stopped))
+            removal->failed = err_set(&removal->err, ERR_NOT_AVAILABLE, "the worker is ending");
+        else if (engine->ops->remove_zombie(engine, name, &removal->err) != 0)
             removal->failed = true;
     }
 }
@@ -130,6 +127,7 @@ static void on_zombies_removed(uv_work_t *work, int status)
 {
     struct removal *removal = work->data;
     (void)status;
+    removal->server->removals--;
     if (removal->client && removal->failed)
         refuse(removal->client, &removal->err);
     else if (removal->client)
@@ -174,10 +172,12 @@ static void begin_zombies(struct client *client, const struct frame *frame)
         return;
     }
     struct removal *removal = mem_new(struct removal);
+    removal->server = client->server;
     removal->client = client;
-    removal->engine = engine;
     removal->names = names;
     removal->work.data = removal;
+    client->waits = true;
+    client->server->removals++;
     chan_set_ops(client->chan, &removing_ops, removal);
     uv_queue_work(services->loop, &removal->work, remove_zombies, on_zombies_removed);
 }
@@ -191,7 +191,7 @@ static void begin_operation(struct client *client, const struct frame *frame)
     switch (frame->type) {
     case FRAME_RUN:
     case FRAME_EXEC:
-        run_begin(services, client_release(client), frame);
+        run_begin(services->runs, client_release(client), frame);
         return;
     case FRAME_DESTROY:
         begin_destroy(client, frame);
@@ -213,8 +213,8 @@ static void on_frame(struct chan *chan, const struct frame *frame, void *data)
     struct client *client = data;
     struct err err;
     (void)chan;
-    if (client->waits_for[0])
-        return; /* it has nothing more to say */
+    if (client->waits)
+        return;
     if (client->greeted) {
         begin_operation(client, frame);
         return;
@@ -235,92 +235,80 @@ static void on_closed(struct chan *chan, const struct err *why, void *data)
 
 static const struct chan_ops client_ops = {.on_frame = on_frame, .on_closed = on_closed};
 
-static void welcome(struct server *server, int take_fd)
+static void welcome(int take_fd, void *data)
 {
+    struct server *server = data;
     struct client *client = mem_new(struct client);
     struct err err;
-    client->server = server;
     client->chan = chan_create(server->services->loop, take_fd, &client_ops, client, &err);
     if (!client->chan) {
         log_error("cannot serve a connection", LOG_ERR(&err));
         free(client);
         return;
     }
+    client->server = server;
+    client->next = server->clients;
+    if (client->next)
+        client->next->prev = client;
+    server->clients = client;
     answer_send(client->chan, FRAME_LINK_HELLO,
                 json_pack("{s:i, s:s}", "protocol", PROTOCOL_VERSION, "program",
                           "codeland-worker " CODELAND_VERSION));
 }
 
-static void on_listener(uv_poll_t *poll, int status, int events)
-{
-    struct server *server = poll->data;
-    (void)status, (void)events;
-    for (;;) {
-        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0)
-            welcome(server, fd);
-        else if (errno != EINTR && errno != ECONNABORTED)
-            return; /* EMFILE too: it stays in the backlog until a connection ends */
-    }
-}
-
-/* A socket file that nobody answers on is an earlier worker's and is replaced. */
-static int bind_socket(struct server *server, struct err *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, server->path);
-    cleanup_close int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return err_set(err, ERR_INTERNAL, "another worker listens on %s", server->path);
-    if (unlink(server->path) != 0 && errno != ENOENT)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot replace %s", server->path);
-    server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0177); /* nobody else between bind and chmod */
-    int bound = bind(server->listener, (struct sockaddr *)&address, sizeof(address));
-    umask(mask);
-    if (bound != 0 || listen(server->listener, 1024) != 0)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot listen on %s", server->path);
-    return 0;
-}
-
-static int give_to_group(const struct server *server, const char *group, struct err *err)
-{
-    const struct group *entry = getgrnam(group);
-    if (!entry)
-        return err_set(err, ERR_INTERNAL, "there is no group \"%s\" (http.group)", group);
-    if (chown(server->path, 0, entry->gr_gid) != 0 || chmod(server->path, 0660) != 0)
-        return err_sys(err, ERR_INTERNAL, errno, "cannot give %s to group %s", server->path, group);
-    return 0;
-}
-
 struct server *server_create(struct services *services, const char *run_dir, const char *group,
                              struct err *err)
 {
+    char path[PATH_MAX];
+    const struct group *entry = getgrnam(group);
+    if (!entry) {
+        err_set(err, ERR_INTERNAL, "there is no group \"%s\" (http.group)", group);
+        return NULL;
+    }
+    if (!str_format(path, sizeof(path), "%s/" SERVER_SOCKET_NAME, run_dir)) {
+        err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
+        return NULL;
+    }
     struct server *server = mem_new(struct server);
     server->services = services;
-    server->listener = -1;
-    if (!str_format(server->path, sizeof(server->path), "%s/" SERVER_SOCKET_NAME, run_dir))
-        err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
-    else if (bind_socket(server, err) == 0 && give_to_group(server, group, err) == 0) {
-        uv_poll_init(services->loop, &server->poll, server->listener);
-        server->poll.data = server;
-        uv_poll_start(&server->poll, UV_READABLE, on_listener);
-        roster_observe(services->roster, on_runner_change, server);
-        return server;
+    server->listener =
+        listener_create(services->loop, path, 0660, entry->gr_gid, welcome, server, err);
+    if (!server->listener) {
+        free(server);
+        return NULL;
     }
-    fd_close(&server->listener);
-    free(server);
-    return NULL;
+    roster_observe(services->roster, on_runner_change, server);
+    return server;
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void drop_clients(struct server *server, bool waiting_too)
 {
-    struct server *server = handle->data;
-    fd_close(&server->listener);
+    for (struct client *client = server->clients, *next; client; client = next) {
+        next = client->next;
+        if (waiting_too || !client->waits)
+            chan_destroy(client_release(client), false);
+    }
 }
 
 void server_stop(struct server *server)
 {
-    unlink(server->path);
-    uv_close((uv_handle_t *)&server->poll, on_poll_closed);
+    listener_destroy(server->listener);
+    server->listener = NULL;
+    atomic_store(&server->stopped, true);
+    drop_clients(server, false);
+}
+
+bool server_busy(const struct server *server)
+{
+    return server->removals > 0;
+}
+
+void server_destroy(struct server *server)
+{
+    if (!server)
+        return;
+    listener_destroy(server->listener);
+    drop_clients(server, true);
+    roster_unobserve(server->services->roster, on_runner_change, server);
+    free(server);
 }

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 struct journal;
+struct runs;
 struct watch;
 
 struct services {
@@ -19,7 +20,7 @@ struct services {
     struct oven *oven;
     struct journal *journal;
     struct watch *watch;
-    struct engine_limits limits; /* of a runner that asks for none */
+    struct runs *runs;
 };
 
 #endif

@@ -21,24 +21,40 @@ const char *verdict_signal_name(int signal)
     return names[signal];
 }
 
+/* It ended by itself before the worker's kill could reach it, and in time: the timer was only
+ * quicker than the news.
+ */
+static bool ended_in_time(const struct verdict_evidence *evidence)
+{
+    const struct agent_exit *exit = evidence->exit;
+    return exit && exit->signal != SIGKILL && exit->wall_us < (uint64_t)evidence->limit_us;
+}
+
 static const char *status_of(const struct verdict_evidence *evidence)
 {
     const struct agent_exit *exit = evidence->exit;
+    const struct engine_stats *before = evidence->before, *after = evidence->after;
     bool failed = !exit || exit->signal != 0 || exit->exit != 0;
-    if (evidence->timed_out)
+    if (evidence->timed_out && !ended_in_time(evidence))
         return "timeout";
     /* An OOM kill counts even when only a child died and the program went on: what it printed may
      * be less than it would have been.
      */
-    if (evidence->after && evidence->after->oom_kills > evidence->before->oom_kills)
+    if (after && after->oom_kills > before->oom_kills && (failed || !evidence->shared))
         return "memory";
-    if (evidence->killed || !exit)
+    if (!exit)
         return "killed";
-    if (failed && evidence->after && evidence->after->pids_refused > evidence->before->pids_refused)
+    if (failed && after && after->pids_refused > before->pids_refused)
         return "pids";
     if (exit->signal != 0)
         return "signal";
     return exit->exit == 0 ? "ok" : "exit";
+}
+
+/* The cgroup's figures, where all of them are this program's. */
+static const struct engine_stats *own_figures(const struct verdict_evidence *evidence)
+{
+    return evidence->shared ? NULL : evidence->after;
 }
 
 /* The program's own use: the peak above what the runner used before it. Where the kernel's peak
@@ -47,14 +63,23 @@ static const char *status_of(const struct verdict_evidence *evidence)
  */
 static int64_t memory_peak(const struct verdict_evidence *evidence)
 {
-    int64_t rss = evidence->exit ? (int64_t)evidence->exit->max_rss_bytes : 0;
-    if (!evidence->after)
+    const struct engine_stats *after = own_figures(evidence);
+    uint64_t said = evidence->exit ? evidence->exit->max_rss_bytes : 0;
+    int64_t rss = said < INT64_MAX ? (int64_t)said : INT64_MAX;
+    if (!after)
         return rss;
     int64_t base = evidence->before->memory_bytes;
-    int64_t peak = evidence->after->memory_peak_bytes;
+    int64_t peak = after->memory_peak_bytes;
     if (peak <= evidence->before->memory_peak_bytes && rss > 0 && rss < peak - base)
         return rss;
     return peak > base ? peak - base : 0;
+}
+
+/* Whole microseconds, and no more than a year of them: an agent may say anything. */
+static double to_ms(double us)
+{
+    const double most = 366.0 * 24 * 3600 * US_PER_SEC;
+    return (double)(int64_t)(us < 0 ? 0 : us < most ? us + 0.5 : most) / US_PER_MS;
 }
 
 /* The whole is the cgroup's, exact and beyond the program's reach. How it divides the agent knows
@@ -63,19 +88,20 @@ static int64_t memory_peak(const struct verdict_evidence *evidence)
 static void cpu_times(const struct verdict_evidence *evidence, struct verdict *verdict)
 {
     const struct agent_exit *exit = evidence->exit;
+    const struct engine_stats *before = evidence->before, *after = own_figures(evidence);
     double user_us = exit ? (double)exit->user_us : 0;
     double system_us = exit ? (double)exit->system_us : 0;
     double all_us = user_us + system_us;
-    if (evidence->after) {
-        all_us = (double)(evidence->after->cpu_us - evidence->before->cpu_us);
+    if (after) {
+        all_us = (double)(after->cpu_us - before->cpu_us);
         if (user_us + system_us == 0) {
-            user_us = (double)(evidence->after->user_us - evidence->before->user_us);
-            system_us = (double)(evidence->after->system_us - evidence->before->system_us);
+            user_us = (double)(after->user_us - before->user_us);
+            system_us = (double)(after->system_us - before->system_us);
         }
     }
     double user_share = user_us + system_us > 0 ? user_us / (user_us + system_us) : 1;
-    verdict->user_ms = all_us * user_share / US_PER_MS;
-    verdict->system_ms = all_us * (1 - user_share) / US_PER_MS;
+    verdict->user_ms = to_ms(all_us * user_share);
+    verdict->system_ms = to_ms(all_us * (1 - user_share));
 }
 
 struct verdict verdict_of(const struct verdict_evidence *evidence)

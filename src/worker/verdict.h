@@ -14,15 +14,20 @@ struct verdict {
 };
 
 struct verdict_evidence {
-    bool timed_out;
-    bool killed;                   /* on request of somebody else, e.g. its runner was deleted */
+    bool timed_out;                /* the worker killed it for that, or was about to */
     const struct agent_exit *exit; /* NULL when the program was killed with its runner */
     mono_us wall_us;               /* as the worker saw it */
+    mono_us limit_us;              /* how long it was allowed to run */
 
-    /* The runner's cgroup at the start and the end; NULL when other operations share it. Then the
-     * agent's rusage must do.
+    /* The runner's cgroup at the start and the end. NULL when other operations went on beside this
+     * one: then the agent's rusage must do.
      */
     const struct engine_stats *before, *after;
+
+    /* Background processes of earlier programs may live in the runner: what the cgroup says of
+     * processor time and memory is theirs too.
+     */
+    bool shared;
 };
 
 struct verdict verdict_of(const struct verdict_evidence *evidence);

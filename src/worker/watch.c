@@ -4,20 +4,25 @@
 #include "hostinfo.h"
 
 #include "../common/mem.h"
+#include "../common/str.h"
 
 #include <string.h>
 
-/* How it works. Changed runners are kept by name in `changed` (a record) or `gone`, so that a
- * runner that changes five times in 20 ms is sent once. With nobody watching nothing is kept.
+/* How it works. The names of runners that changed are kept in `changed` or `gone`; their records
+ * are made when they are sent, so that a runner that changes five times in 20 ms costs one. With
+ * nobody watching nothing is kept.
  */
 
 #define WATCHERS_MAX 64
-#define CHANGES_MAX 1000 /* records in one frame, under 1 KiB each; more go in the next */
+
+/* Records and names in one frame; more go in the next. A record has less than 1.2 KiB, even when
+ * every byte of its owner's name must be escaped.
+ */
+#define CHANGES_MAX 800
 
 struct watcher {
     struct watch *watch;
     struct chan *chan;
-    bool greeted; /* has had its first snapshot */
 };
 
 struct watch {
@@ -25,8 +30,7 @@ struct watch {
     json_t *description;
     struct watcher *watchers[WATCHERS_MAX];
     unsigned watchers_len;
-    json_t *changed; /* name → record */
-    json_t *gone;    /* name → true */
+    json_t *changed, *gone; /* names, as keys */
     uv_timer_t delay, tick;
     int open_handles;
 };
@@ -60,11 +64,12 @@ static json_t *describe_oven(const struct services *services)
     oven_get_figures(services->oven, &figures);
     const struct config *config = services->config;
     const struct roster *roster = services->roster;
+    const char *message = figures.message; /* may have been cut inside a character */
     return json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:f}", "template",
-        config->oven_template, "status", oven_status_name(figures.status), "message",
-        figures.message, "cooking", (int)figures.cooking, "available", (int)figures.available,
-        "inUse", (int)roster_count(roster, RUNNER_IN_USE), "freeing",
+        "{s:s, s:s, s:s%, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:f}", "template",
+        config->oven_template, "status", oven_status_name(figures.status), "message", message,
+        str_utf8_valid(message, strlen(message)), "cooking", (int)figures.cooking, "available",
+        (int)figures.available, "inUse", (int)roster_count(roster, RUNNER_IN_USE), "freeing",
         (int)roster_count(roster, RUNNER_FREEING), "count", (int)roster_total(roster), "waiting",
         (int)figures.waiting, "minAvailable", (json_int_t)config->oven_min_available, "memTarget",
         (json_int_t)config->oven_mem_target, "memCeiling", (json_int_t)config->oven_mem_ceiling,
@@ -83,13 +88,9 @@ static json_t *describe_all(const struct watch *watch)
 
 static void send_all(struct watch *watch, enum frame_type type, json_t *take_json)
 {
-    cleanup_free char *text = json_dumps(take_json, JSON_COMPACT);
-    json_decref(take_json);
-    if (!text)
-        mem_exhausted();
+    cleanup_free char *text = answer_text(take_json);
     for (unsigned i = 0; i < watch->watchers_len; i++)
-        if (watch->watchers[i]->greeted)
-            chan_send(watch->watchers[i]->chan, type, text, strlen(text));
+        chan_send(watch->watchers[i]->chan, type, text, strlen(text));
 }
 
 static void sample_memory(struct runner *runner, void *data)
@@ -115,25 +116,38 @@ static void on_tick(uv_timer_t *timer)
     send_all(watch, FRAME_SNAPSHOT, describe_all(watch));
 }
 
-/* Moves up to CHANGES_MAX values (or keys) of an object to an array. */
-static json_t *take_some(json_t *object, bool keys)
+static json_t *take_gone(struct watch *watch)
 {
-    json_t *array = json_array();
+    json_t *names = json_array();
     void *at;
-    while (json_array_size(array) < CHANGES_MAX && (at = json_object_iter(object))) {
-        json_array_append_new(array, keys ? json_string(json_object_iter_key(at))
-                                          : json_incref(json_object_iter_value(at)));
-        json_object_del(object, json_object_iter_key(at));
+    while (json_array_size(names) < CHANGES_MAX && (at = json_object_iter(watch->gone))) {
+        json_array_append_new(names, json_string(json_object_iter_key(at)));
+        json_object_del(watch->gone, json_object_iter_key(at));
     }
-    return array;
+    return names;
+}
+
+static json_t *take_changed(struct watch *watch)
+{
+    json_t *records = json_array();
+    void *at;
+    while (json_array_size(records) < CHANGES_MAX && (at = json_object_iter(watch->changed))) {
+        const struct runner *runner =
+            roster_find(watch->services->roster, json_object_iter_key(at));
+        if (runner)
+            json_array_append_new(records, describe_runner(runner));
+        json_object_del(watch->changed, json_object_iter_key(at));
+    }
+    return records;
 }
 
 void watch_flush(struct watch *watch)
 {
-    while (json_object_size(watch->changed) > 0 || json_object_size(watch->gone) > 0)
+    while (json_object_size(watch->changed) > 0 || json_object_size(watch->gone) > 0) {
+        json_t *records = take_changed(watch);
         send_all(watch, FRAME_CHANGES,
-                 json_pack("{s:o, s:o}", "runners", take_some(watch->changed, false), "gone",
-                           take_some(watch->gone, true)));
+                 json_pack("{s:o, s:o}", "runners", records, "gone", take_gone(watch)));
+    }
     uv_timer_stop(&watch->delay);
 }
 
@@ -148,11 +162,11 @@ static void flush_soon(struct watch *watch)
         uv_timer_start(&watch->delay, on_delay, WATCH_DELAY_MS, 0);
 }
 
-void watch_touch(struct watch *watch, struct runner *runner)
+void watch_touch(struct watch *watch, const struct runner *runner)
 {
     if (watch->watchers_len == 0)
         return;
-    json_object_set_new(watch->changed, runner->name, describe_runner(runner));
+    json_object_set_new(watch->changed, runner->name, json_true());
     json_object_del(watch->gone, runner->name);
     flush_soon(watch);
 }
@@ -218,7 +232,6 @@ static void greet(struct watch *watch, struct watcher *watcher)
 {
     json_t *snapshot = describe_all(watch);
     json_object_set_new(snapshot, "runners", json_array());
-    watcher->greeted = true;
     answer_send(watcher->chan, FRAME_SNAPSHOT, snapshot);
     roster_each(watch->services->roster, add_runner, watch);
     watch_flush(watch);
@@ -270,6 +283,9 @@ static void on_handle_closed(uv_handle_t *handle)
 
 void watch_destroy(struct watch *watch)
 {
+    if (!watch)
+        return;
+    roster_unobserve(watch->services->roster, on_change, watch);
     while (watch->watchers_len > 0) {
         struct watcher *watcher = watch->watchers[--watch->watchers_len];
         chan_destroy(watcher->chan, false);

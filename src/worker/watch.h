@@ -16,13 +16,15 @@ struct watch;
 
 /* description: the "worker" member of snapshots; stolen. */
 struct watch *watch_create(const struct services *services, json_t *take_description);
+
+/* Closes the watchers' channels; the memory goes with the loop's next turns. NULL is fine. */
 void watch_destroy(struct watch *watch);
 
 /* A manager that wants to see; the channel is the watch's until it ends. */
 void watch_add(struct watch *watch, struct chan *take_chan);
 
 /* Something of a runner changed that is not its state. */
-void watch_touch(struct watch *watch, struct runner *runner);
+void watch_touch(struct watch *watch, const struct runner *runner);
 
 /* A runner has another name now; the earlier one is gone for those who watch. */
 void watch_renamed(struct watch *watch, const char *earlier);

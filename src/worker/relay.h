@@ -1,0 +1,69 @@
+/* The bytes of one execution, between its caller's channel and its agent's:
+ *
+ *     caller ──link──▶ relay ──agent──▶ program      FILE_DATA, STDIN, STDIN_EOF
+ *     caller ◀──link── relay ◀──agent── program      STDOUT, STDERR, then the end
+ *
+ * It holds no more of them than a channel's queue: a side that is slow stops the other. What the
+ * end means is its owner's business (run.c).
+ */
+#ifndef WORKER_RELAY_H
+#define WORKER_RELAY_H
+
+#include "../common/agent_wire.h"
+#include "../loop/chan.h"
+#include "op_parse.h"
+
+struct relay;
+
+enum relay_outcome {
+    RELAY_EXITED,       /* exit */
+    RELAY_FAILED,       /* failed: the program could not be started */
+    RELAY_AGENT_GONE,   /* its connection ended before either; why, unless that was a plain end */
+    RELAY_AGENT_WRONG,  /* it sent what makes no sense; why */
+    RELAY_CALLER_GONE,  /* also while bytes of its wait to be read; within RELAY_PROBE_MS then */
+    RELAY_CALLER_WRONG, /* it sent what does not belong there; why */
+};
+
+#define RELAY_PROBE_MS 100
+
+struct relay_end {
+    enum relay_outcome outcome;
+    struct agent_exit exit;
+    struct agent_failed failed;
+    struct err why; /* ERR_NONE where there is nothing to say */
+};
+
+/* Fires once at most, from the loop. The relay must be destroyed inside it. */
+typedef void (*relay_over)(const struct relay_end *end, void *data);
+
+/* Takes the caller's channel and reads nothing from it until relay_open. request must outlive the
+ * relay.
+ */
+struct relay *relay_create(uv_loop_t *loop, struct chan *take_link, const struct op_run *request,
+                           relay_over over, void *data);
+
+/* Takes the worker's end of the operation's socket: sends the files' heads and the program, and
+ * lets the bytes flow. -1 with err on failure.
+ */
+int relay_open(struct relay *relay, int take_fd, struct err *err);
+
+/* No more of the caller's bytes are wanted. */
+void relay_close_input(struct relay *relay);
+
+/* Whether some of the program's output was dropped, or has not been read yet. */
+bool relay_truncated(const struct relay *relay, enum frame_type stream);
+
+/* Whether output waits for the caller, and whether he has taken none of it since relay_stalled was
+ * last asked.
+ */
+bool relay_waits(const struct relay *relay);
+bool relay_stalled(struct relay *relay);
+
+/* The caller's channel: borrowed, and taken for the answer; afterwards only relay_destroy. */
+struct chan *relay_link(struct relay *relay);
+struct chan *relay_take_link(struct relay *relay);
+
+/* Closes the agent's channel, and the caller's unless it was taken. NULL is fine. */
+void relay_destroy(struct relay *relay);
+
+#endif
