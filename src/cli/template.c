@@ -32,7 +32,7 @@ static int build(const struct options *options)
         screen_failed(&screen, "%s: %s", options->rest[1], err.msg);
         return EXIT_FAILED;
     }
-    screen_say(&screen, "A worker that is running uses it after its next start.");
+    screen_say(&screen, "Runners that are made from now on have it.");
     return EXIT_OK;
 }
 
