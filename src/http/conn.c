@@ -1,9 +1,10 @@
-#include "conn_private.h"
+#include "conn.h"
 
 #include "../common/ids.h"
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "auth.h"
+#include "conn_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>

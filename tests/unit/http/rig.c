@@ -90,6 +90,22 @@ void rig_stop(struct rig *rig)
     loop_finish(&rig->loop);
 }
 
+int rig_set_up(void **state)
+{
+    struct rig *rig = mem_new(struct rig);
+    rig_init(rig);
+    rig_start(rig);
+    *state = rig;
+    return 0;
+}
+
+int rig_tear_down(void **state)
+{
+    rig_stop(*state);
+    free(*state);
+    return 0;
+}
+
 struct worker *rig_worker(const struct rig *rig)
 {
     return fleet_at(rig->fleet, 0);

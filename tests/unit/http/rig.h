@@ -32,6 +32,10 @@ void rig_init(struct rig *rig);
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);
 
+/* The same as a test's set-up and tear-down; *state is the rig. */
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
+
 void rig_kill_worker(struct rig *rig);
 void rig_revive_worker(struct rig *rig); /* does not wait for the manager to notice */
 struct worker *rig_worker(const struct rig *rig);
@@ -77,8 +81,8 @@ void client_call(struct client *client, const char *method, const char *path, co
 void rig_call(struct rig *rig, const char *method, const char *path, const char *token,
               const char *body, struct answer *answer);
 
-/* Runs code as the admin, and frees the answer's old contents first: for loops. */
-const char *answer_text(const struct answer *answer, const char *key); /* "" when missing */
+/* A string of the answer's JSON; "" when it is not there. */
+const char *answer_text(const struct answer *answer, const char *key);
 
 /* It is an error of that status and name, in the API's shape, with these words. */
 void assert_error(const struct answer *answer, int status, const char *name, const char *words);

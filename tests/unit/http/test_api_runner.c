@@ -14,13 +14,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    rig_stop(*state);
-    free(*state);
-    return 0;
-}
-
 /* What the last operation brought, and where it is held until the test answers it. */
 static struct {
     struct fake_op *op;
@@ -438,7 +431,7 @@ static void test_list(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_what_a_run_becomes),
         TEST(test_result_fields),

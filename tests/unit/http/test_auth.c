@@ -2,22 +2,6 @@
 
 #include <stdlib.h>
 
-static int set_up(void **state)
-{
-    struct rig *rig = calloc(1, sizeof(*rig));
-    rig_init(rig);
-    rig_start(rig);
-    *state = rig;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    rig_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void with_header(struct rig *rig, const char *header, struct answer *answer)
 {
     char text[400];
@@ -165,7 +149,7 @@ static void test_owners(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_how_a_token_may_come),  TEST(test_no_or_bad_token),
         TEST(test_every_route_is_closed), TEST(test_before_the_body),

@@ -14,13 +14,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    rig_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void assert_alive(struct rig *rig)
 {
     struct answer answer;
@@ -459,7 +452,7 @@ static void test_sending_far_ahead(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_heads_that_are_wrong),
         TEST(test_ten_thousand_headers),
