@@ -7,7 +7,7 @@
 
 ARGS =
 
-.PHONY: build run check bench format install clean help
+.PHONY: build run check fuzz bench format install clean help
 
 build:
 	@scripts/packages run build
@@ -28,6 +28,10 @@ check:
 	@scripts/build build-san -Dtests=true -Db_sanitize=address,undefined -Db_lundef=false
 	@exec tests/run $(ARGS)
 
+fuzz:
+	@scripts/packages build fuzz
+	@scripts/fuzz $(ARGS)
+
 bench:
 	@scripts/need-root "make bench"
 	@scripts/packages run build bench
@@ -43,12 +47,13 @@ install: build
 	@meson install -C build --no-rebuild
 
 clean:
-	@rm -rf build build-san
+	@rm -rf build build-san build-fuzz
 
 help:
 	@echo "make            build into ./build"
 	@echo "sudo make run   start everything on this machine; Ctrl-C stops it"
 	@echo "sudo make check run every test"
+	@echo "make fuzz       fuzz every parser, FUZZ_SECONDS each (60)"
 	@echo "sudo make bench measure"
 	@echo "make format     format the C sources"
 	@echo "make install    install what was built (DESTDIR is understood)"
