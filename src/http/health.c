@@ -22,13 +22,13 @@ static int check(const struct fleet *fleet, struct err *err)
         const struct worker_figures *figures = worker_get_figures(worker);
         if (!worker_up(worker)) {
             const char *why = worker_last_error(worker);
-            err_set(err, ERR_NOT_AVAILABLE, "the worker \"%s\" is out of reach: %.120s",
+            err_set(err, ERR_NOT_AVAILABLE, "the worker \"%s\" is out of reach: %s",
                     worker_name(worker), why[0] ? why : "it has not answered yet");
         } else if (figures->oven.available + figures->oven.in_use > 0 ||
                    figures->oven.min_available == 0) {
             return 0;
         } else {
-            err_set(err, ERR_NOT_AVAILABLE, "the oven of \"%s\" is cold: %s%s%.120s",
+            err_set(err, ERR_NOT_AVAILABLE, "the oven of \"%s\" is cold: %s%s%s",
                     worker_name(worker), figures->oven.status, figures->oven.message[0] ? ": " : "",
                     figures->oven.message);
         }
