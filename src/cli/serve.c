@@ -84,8 +84,10 @@ static void watch_signals(struct manager *manager)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* A descriptor for every client and one for the run that each may have. */
-static void raise_descriptor_limit(const struct config *config)
+/* A descriptor for every client and one for the run that each may have; no more than that, because
+ * libwebsockets makes its tables as long as the limit.
+ */
+static void set_descriptor_limit(const struct config *config)
 {
     struct rlimit limit;
     rlim_t want = (rlim_t)config->http_connections_max * 2 + 128;
@@ -170,7 +172,7 @@ static int serve(const struct config *config)
     struct manager manager = {.config = *config};
     umask(077);
     log_init("codeland", config_log_level(config));
-    raise_descriptor_limit(config);
+    set_descriptor_limit(config);
     uv_loop_init(&manager.loop);
     watch_signals(&manager);
     int status = start(&manager, &err);

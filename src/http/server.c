@@ -17,7 +17,8 @@
  * knows no chunked request bodies (their bytes become the next request), reads a pipelined request
  * into the one that is being answered, closes without an answer on a head that is malformed or too
  * long, and sees no hang-up while it is told not to read. A connection that asks for a WebSocket
- * can be handed to its HTTP role with what was read: lws_adopt_socket_vhost_readbuf.
+ * can be handed to its HTTP role with what was read: lws_adopt_socket_vhost_readbuf of a duplicate
+ * of the descriptor, to a protocol of the same vhost (seen to work).
  *
  * A socket is closed from its callback's return value, or, when nobody is in its callback, from the
  * reaper; never inside a call that conn.c makes. One coarse timer looks after all time-outs; it
