@@ -96,7 +96,8 @@ static void describe(struct items *items, const struct starter *starter,
     add_item(items, "lxc.idmap", "g 0 %" PRIu32 " %" PRIu32, first, count);
     add_item(items, "lxc.net.0.type", "empty");
     add_item(items, "lxc.mount.auto", "proc:mixed sys:ro");
-    add_item(items, "lxc.mount.entry", "%s %s none bind,ro 0 0", config->agent, AGENT_PATH + 1);
+    add_item(items, "lxc.mount.entry", "%s/" ROOTFS_AGENT " %s none bind,ro 0 0",
+             starter->mount_point, AGENT_PATH + 1);
     add_item(items, "lxc.mount.entry", "%s %s none bind,ro 0 0", config->agent_folder,
              AGENT_SOCKET_DIR + 1);
     add_item(items, "lxc.tty.max", "0");
@@ -207,6 +208,7 @@ static void become_monitor(const struct starter *starter, const struct start_req
         .first_id = idmap_first(starter->config->idmap, request->spec.slot),
         .disk_bytes = request->spec.disk_bytes,
         .disk_inodes = request->spec.disk_inodes,
+        .agent = starter->config->agent,
         .mount_point = starter->mount_point,
     };
     int mounted = rootfs_mount(&rootfs, &err);

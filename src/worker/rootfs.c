@@ -41,6 +41,17 @@ static int make_folder(char path[PATH_ROOM], const char *base, const char *name,
     return owner ? chown(path, owner, owner) : 0;
 }
 
+static int attach_agent(const struct rootfs_spec *spec)
+{
+    char path[PATH_ROOM];
+    if (!str_format(path, sizeof(path), "%s/" ROOTFS_AGENT, spec->mount_point)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    cleanup_close int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    return file < 0 ? -1 : mount(spec->agent, path, NULL, MS_BIND, NULL);
+}
+
 int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
 {
     char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM], merged[PATH_ROOM];
@@ -48,7 +59,8 @@ int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
 
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
-    /* 8 inodes are for the folders below, which the runner's own count should not pay for. */
+    /* 8 inodes are for the files and folders below, which the runner's own count should not pay
+     * for. */
     str_format(options, sizeof(options), "mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64,
                spec->disk_bytes, spec->disk_inodes + 8);
     if (mount("codeland", spec->mount_point, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0)
@@ -58,6 +70,8 @@ int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
         make_folder(work, spec->mount_point, "work", spec->first_id) != 0 ||
         make_folder(merged, spec->mount_point, ROOTFS_MERGED, 0) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make the overlay's folders");
+    if (attach_agent(spec) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "cannot bind the agent, %s", spec->agent);
     if (attach_idmapped(spec, lower) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot mount %s with the runner's ids",
                        spec->template_path);

@@ -14,13 +14,16 @@ struct rootfs_spec {
     int userns;                /* the id map */
     uint32_t first_id;         /* host id of the runner's root */
     int64_t disk_bytes, disk_inodes;
+    const char *agent;       /* the agent's file */
     const char *mount_point; /* an existing folder; the tmpfs covers it in this namespace */
 };
 
-/* Enters a new mount namespace, private, and mounts. The overlay is then at
- * ROOTFS_MERGED below mount_point. The process is of no other use afterwards.
+/* Enters a new mount namespace, private, and mounts. The overlay is then at ROOTFS_MERGED below
+ * mount_point, and the agent at ROOTFS_AGENT: where it lies, the runner's root may not be let in
+ * (a clone below /root, say). The process is of no other use afterwards.
  */
 #define ROOTFS_MERGED "merged"
+#define ROOTFS_AGENT "agent"
 int rootfs_mount(const struct rootfs_spec *spec, struct err *err);
 
 #endif

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -73,6 +74,15 @@ def test_from_nothing_to_a_first_run_and_back(up):
     up.signal(signal.SIGINT)
     assert up.wait() == 0
     assert up.stack.left_behind() == []
+
+
+def test_from_a_folder_that_only_root_may_enter(new_stack, tmp_path):
+    """Somebody's home, or /root: where a clone often is."""
+    os.mkdir(tmp_path / "home", 0o700)
+    agent = shutil.copy(os.path.join(places.BUILD, "src/agent/crunner"), tmp_path / "home/crunner")
+    stack = new_stack({"paths.agent": agent})
+    stack.start()
+    assert stack.api.run("echo hi")["stdout"] == "hi\n"
 
 
 def test_the_manager_is_not_root(up):
