@@ -100,10 +100,18 @@ static int parse_target(struct http_slice target, struct http_head *head, struct
         if ((unsigned char)target.text[i] <= ' ' || (unsigned char)target.text[i] >= 0x7F)
             return bad(err, "the request target holds a character that must be percent-encoded");
     if (target.len > 7 && strncasecmp(target.text, "http://", 7) == 0) {
-        const char *slash = memchr(target.text + 7, '/', target.len - 7);
         static const char root[] = "/";
-        target = slash ? (struct http_slice){slash, (size_t)(target.text + target.len - slash)}
-                       : (struct http_slice){root, 1};
+        size_t at = 7; /* the authority ends at the first of these, RFC 3986, section 3.2 */
+        while (at < target.len && target.text[at] != '/' && target.text[at] != '?')
+            at++;
+        struct http_slice rest = {target.text + at, target.len - at};
+        if (rest.len == 0 || rest.text[0] == '?') {
+            head->path = (struct http_slice){root, 1};
+            if (rest.len > 0)
+                head->query = (struct http_slice){rest.text + 1, rest.len - 1};
+            return 0;
+        }
+        target = rest;
     }
     bool star = target.len == 1 && target.text[0] == '*' && head->method == HTTP_OPTIONS;
     if (!star && (target.len == 0 || target.text[0] != '/'))

@@ -53,6 +53,9 @@ static void test_targets(void **state)
     assert_slice(head.query, "c");
     assert_int_equal(parse("GET http://host HTTP/1.1\r\nHost: x\r\n\r\n"), HTTP_HEAD_OK);
     assert_slice(head.path, "/");
+    assert_int_equal(parse("GET http://host?x=/y HTTP/1.1\r\nHost: x\r\n\r\n"), HTTP_HEAD_OK);
+    assert_slice(head.path, "/");
+    assert_slice(head.query, "x=/y");
     assert_int_equal(parse("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), HTTP_HEAD_OK);
     assert_slice(head.path, "*");
     assert_int_equal(parse("\r\n\r\nBREW /pot HTTP/1.1\r\nHost: x\r\n\r\n"), HTTP_HEAD_OK);
