@@ -676,15 +676,29 @@ int cgroup_remove(const struct cgroup *cgroup, const char *name, struct err *err
     return err_set(err, ERR_INTERNAL, "the cgroup of %s is still busy after a second", name);
 }
 
-void cgroup_remove_prefix(const struct cgroup *cgroup)
+static bool try_remove_prefix(const struct cgroup *cgroup, bool kill_it)
 {
+    /* LXC makes a folder of its own in the pivot. */
     static const char *const suffixes[] = {CGROUP_PIVOT_SUFFIX, CGROUP_MONITOR_SUFFIX, ""};
+    bool gone = true;
     for (int i = 0; i < hierarchies(cgroup); i++) {
         for (size_t k = 0; k < ARRAY_LEN(suffixes); k++) {
             char path[PATH_ROOM];
             if (str_format(path, sizeof(path), "%s/%s%s", cgroup->root[i], cgroup->prefix,
                            suffixes[k]))
-                remove_group(AT_FDCWD, path); /* LXC makes a folder of its own in the pivot */
+                gone = try_remove_one(AT_FDCWD, path, kill_it) && gone;
         }
     }
+    return gone;
+}
+
+void cgroup_remove_prefix(const struct cgroup *cgroup)
+{
+    /* A monitor spends its last moments in the pivot, and those of adopted runners are nobody's
+     * children here: it gets half the time.
+     */
+    const struct timespec pause = {.tv_nsec = 2000000};
+    const int rounds = 500;
+    for (int round = 0; round < rounds && !try_remove_prefix(cgroup, round > rounds / 2); round++)
+        nanosleep(&pause, NULL);
 }
