@@ -13,49 +13,8 @@ import pytest
 
 from harness import host, places
 from harness.http import Closed
-from harness.stack import Daemon
+from harness.up import READY, Up
 from harness.wait import Task, eventually
-
-READY = "Ctrl-C stops everything"
-
-
-class Up(Daemon):
-    """The supervisor of a stack that it starts itself."""
-
-    def __init__(self, stack, *more):
-        argv = [places.CODELAND, "up", *stack.options(), *more]
-        super().__init__("up", argv, os.path.join(stack.folder, "up.log"))
-        self.stack = stack
-
-    def says(self, text):
-        return text in "\n".join(self.lines())
-
-    def wait_says(self, text, deadline=60):
-        def said():
-            if not self.running() and not self.says(text):
-                raise RuntimeError(f"up ended: {self.lines()[-10:]}")
-            return self.says(text)
-
-        eventually(said, f"up says {text!r}", deadline)
-
-    def wait_ready(self):
-        self.wait_says(READY)
-        return self
-
-    def daemon(self, name):
-        """The pid of its worker or manager."""
-        program = {"worker": places.WORKER, "manager": f"{places.CODELAND} serve"}[name]
-        pids = [pid for pid in host.children(self.pid) if host.command_line(pid).startswith(program)]
-        return pids[0] if pids else 0
-
-
-@pytest.fixture
-def up(new_stack):
-    up = Up(new_stack())
-    yield up
-    if up.running():
-        up.signal(signal.SIGTERM)
-        up.wait(60)
 
 
 def test_from_nothing_to_a_first_run_and_back(up):

@@ -1,0 +1,82 @@
+"""Where the programs are, and where this test run keeps its files.
+
+CODELAND_BUILD       the build folder (default: build in the repository)
+CODELAND_TEST_STATE  what is kept from one test run to the next (default /var/tmp/codeland-test):
+                     the template, made by the project's own `codeland template build`
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+BUILD = os.path.abspath(os.environ.get("CODELAND_BUILD") or os.path.join(REPOSITORY, "build"))
+STATE = os.path.abspath(os.environ.get("CODELAND_TEST_STATE") or "/var/tmp/codeland-test")
+
+CODELAND = os.path.join(BUILD, "src/cli/codeland")
+WORKER = os.path.join(BUILD, "src/worker/codeland-worker")
+TEMPLATE = os.path.join(STATE, "templates/base")
+
+SLOTS = 200
+
+
+@contextlib.contextmanager
+def _locked(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _recipe():
+    """What the template is made from; another recipe makes another template."""
+    digest = hashlib.sha256()
+    for name in ("base.conf", "make-rootfs"):
+        with open(os.path.join(BUILD, "templates", name), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def ensure_template():
+    """Builds the template `base` when it is not there yet, or its recipe has changed."""
+    os.makedirs(STATE, mode=0o755, exist_ok=True)
+    stamp = os.path.join(STATE, "recipe")
+    with _locked(os.path.join(STATE, "lock/template")):
+        with contextlib.suppress(FileNotFoundError), open(stamp, encoding="ascii") as file:
+            if file.read() == _recipe() and os.path.isdir(TEMPLATE):
+                return
+        build = [CODELAND, "template", "build", "base", "--set", f"paths.state_dir={STATE}"]
+        made = subprocess.run(build, capture_output=True, text=True, timeout=600, check=False)
+        assert made.returncode == 0, made.stdout + made.stderr
+        with open(stamp, "w", encoding="ascii") as file:
+            file.write(_recipe())
+
+
+class Slot:
+    """A number that no other test process on this machine has at the same time. Addresses and user
+    ids are made from it, so that stacks side by side have nothing in common.
+    """
+
+    _used = 0
+
+    def __init__(self):
+        os.makedirs(os.path.join(STATE, "lock"), exist_ok=True)
+        for self.number in range(SLOTS):
+            path = os.path.join(STATE, f"lock/slot-{self.number}")
+            self._file = open(path, "w", encoding="ascii")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                self._file.close()
+        else:
+            raise AssertionError(f"more than {SLOTS} stacks at once")
+        Slot._used += 1
+        # What an earlier holder of the slot left must not be taken for this one's.
+        self.name = f"clt{self.number}-{os.getpid()}-{Slot._used}"
+        self.address = (f"127.83.{self.number}.1", 8080)
+
+    def release(self):
+        self._file.close()
