@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import socket
 import subprocess
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
@@ -56,21 +57,20 @@ def ensure_template():
 
 class Slot:
     """A number that no other test process on this machine has at the same time. Addresses and user
-    ids are made from it, so that stacks side by side have nothing in common.
+    ids are made from it, so that stacks side by side have nothing in common. It is held by the name
+    of a socket, which goes with the process, however that ends.
     """
 
     _used = 0
 
     def __init__(self):
-        os.makedirs(os.path.join(STATE, "lock"), exist_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX)
         for self.number in range(SLOTS):
-            path = os.path.join(STATE, f"lock/slot-{self.number}")
-            self._file = open(path, "w", encoding="ascii")
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._socket.bind(f"\0codeland-test-{self.number}")
                 break
-            except BlockingIOError:
-                self._file.close()
+            except OSError:
+                continue
         else:
             raise AssertionError(f"more than {SLOTS} stacks at once")
         Slot._used += 1
@@ -79,4 +79,4 @@ class Slot:
         self.address = (f"127.83.{self.number}.1", 8080)
 
     def release(self):
-        self._file.close()
+        self._socket.close()
