@@ -127,7 +127,7 @@ static int make_folder(const struct cgroup *cgroup, int hierarchy, const char *s
 {
     char path[PATH_ROOM];
     if (!str_format(path, sizeof(path), "%s/%s%s", cgroup->root[hierarchy], cgroup->prefix, suffix))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", cgroup->root[hierarchy]);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", cgroup->root[hierarchy]);
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", path);
     if (cgroup->v2 && !suffix[0] && hand_down(path, err) != 0)

@@ -600,7 +600,7 @@ static int listen_for_agents(struct engine_lxc *engine, struct err *err)
 {
     char folder[START_PATH_MAX], path[2 * START_PATH_MAX];
     if (!str_format(folder, sizeof(folder), "%s/" ENGINE_LXC_AGENT_FOLDER, engine->config.run_dir))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", engine->config.run_dir);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", engine->config.run_dir);
     if (fd_mkdirs(folder, 0755, err) != 0)
         return -1;
     str_format(path, sizeof(path), "%s/" AGENT_SOCKET_NAME, folder);

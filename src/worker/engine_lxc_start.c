@@ -117,7 +117,7 @@ static bool configure(struct lxc_container *container, const struct starter *sta
     struct items items = {.count = 0};
     describe(&items, starter, spec);
     if (items.cut) {
-        err_set(err, ERR_INTERNAL, "paths.run_dir or paths.agent is too long");
+        err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
         return false;
     }
     for (size_t i = 0; i < items.count; i++) {
@@ -324,7 +324,7 @@ static int arrange_mounts(const struct starter *starter, struct err *err)
     const char *use = cgroup_lxc_use(starter->config->cgroup);
     if (!str_format(text, sizeof(text), "lxc.lxcpath = %s\n%s%s\n", starter->lxc_path,
                     use[0] ? "lxc.cgroup.use = " : "", use))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", starter->lxc_path);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", starter->lxc_path);
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
     if (use[0])
@@ -346,10 +346,10 @@ static int raise_descriptors(struct starter *starter, struct err *err)
 }
 
 /* These characters mean something in a line of mounts, or among an overlay's options. */
-static int check_path(const char *path, const char *setting, struct err *err)
+static int check_path(const char *path, struct err *err)
 {
     if (strpbrk(path, " \t\n\\,:"))
-        return err_set(err, ERR_INTERNAL, "%s: \"%s\" holds a blank, ',', ':' or '\\'", setting,
+        return err_set(err, ERR_INTERNAL, "paths.run_dir: \"%s\" holds a blank, ',', ':' or '\\'",
                        path);
     return 0;
 }
@@ -357,12 +357,11 @@ static int check_path(const char *path, const char *setting, struct err *err)
 static int prepare(struct starter *starter, struct err *err)
 {
     const char *run_dir = starter->config->run_dir;
-    if (check_path(run_dir, "paths.run_dir", err) != 0 ||
-        check_path(starter->config->agent, "paths.agent", err) != 0)
+    if (check_path(run_dir, err) != 0)
         return -1;
     if (!str_format(starter->mount_point, START_PATH_MAX, "%s/root", run_dir) ||
         !str_format(starter->lxc_path, START_PATH_MAX, "%s/lxc", run_dir))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", run_dir);
     if (fd_mkdirs(starter->mount_point, 0755, err) != 0 ||
         fd_mkdirs(starter->lxc_path, 0755, err) != 0 || raise_descriptors(starter, err) != 0)
         return -1;

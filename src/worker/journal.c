@@ -57,7 +57,7 @@ int journal_update(struct journal *journal, const struct runner *runner, struct 
     char path[PATH_MAX];
     cleanup_free char *text = describe(journal, runner, path);
     if (!text)
-        err_set(err, ERR_INTERNAL, "%s: path too long", journal->folder);
+        err_set(err, ERR_INTERNAL, "path too long: %s", journal->folder);
     else if (fd_replace_file(path, text, strlen(text), 0600, false, err) == 0)
         return 0;
     return err_context(err, "the worker cannot note that it has %s", runner->name);
@@ -93,7 +93,7 @@ struct journal *journal_create(const char *run_dir, struct roster *roster, struc
     struct journal *journal = mem_new(struct journal);
     journal->roster = roster;
     if (!str_format(journal->folder, sizeof(journal->folder), "%s/runners", run_dir))
-        err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
+        err_set(err, ERR_INTERNAL, "path too long: %s", run_dir);
     else if (fd_mkdirs(journal->folder, 0700, err) == 0) {
         roster_observe(roster, on_change, journal);
         return journal;

@@ -98,7 +98,7 @@ struct listener *listener_create(uv_loop_t *loop, const char *path, mode_t mode,
     listener->accepted = accepted;
     listener->data = data;
     if (!str_format(listener->address.sun_path, sizeof(listener->address.sun_path), "%s", path)) {
-        err_set(err, ERR_INTERNAL, "%s: longer than a socket's path may be", path);
+        err_set(err, ERR_INTERNAL, "longer than a socket's path may be: %s", path);
     } else if (bind_and_listen(listener, mode, group, err) == 0) {
         uv_poll_init(loop, &listener->poll, listener->fd);
         uv_timer_init(loop, &listener->pause);

@@ -77,7 +77,7 @@ int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
                        spec->template_path);
     if (!str_format(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper,
                     work))
-        return err_set(err, ERR_INTERNAL, "%s: path too long", spec->mount_point);
+        return err_set(err, ERR_INTERNAL, "path too long: %s", spec->mount_point);
     if (mount("codeland", merged, "overlay", MS_NOSUID | MS_NODEV, options) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot mount the overlay of %s",
                        spec->template_path);

@@ -266,7 +266,7 @@ struct server *server_create(struct services *services, const char *run_dir, con
         return NULL;
     }
     if (!str_format(path, sizeof(path), "%s/" SERVER_SOCKET_NAME, run_dir)) {
-        err_set(err, ERR_INTERNAL, "%s: path too long", run_dir);
+        err_set(err, ERR_INTERNAL, "path too long: %s", run_dir);
         return NULL;
     }
     struct server *server = mem_new(struct server);
