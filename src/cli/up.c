@@ -5,8 +5,8 @@
  * asks the API until it is ready and runs a hello (hello), and then keeps both running until
  * SIGINT, SIGTERM or SIGHUP. The end comes in this order: the manager by SIGTERM, so that nothing
  * new arrives; the worker by SIGINT, which destroys all its runners. A worker that died or had to
- * be killed cannot have done that: it is started once more, alone, to take over what is left and
- * destroy it. Last, whatever orphans came to this process are killed.
+ * be killed cannot have done that: the orphans that came to this process are killed, and it is
+ * started once more, alone, to clear away what is left of them.
  */
 #include "hello.h"
 #include "preflight.h"
@@ -250,6 +250,7 @@ static bool stop_daemons(struct up *up)
     if (!clean) {
         screen_step(&up->screen, PROGRESS_UNKNOWN,
                     "cleaning up after a worker that did not end well");
+        process_kill_children(ORPHANS_MS); /* what still runs would keep its cgroup */
         clean = clean_up_after_worker(up);
     }
     if (!process_kill_children(ORPHANS_MS)) {
