@@ -483,9 +483,10 @@ static void test_bound_of_what_drains(void **state)
     struct cell *cell = *state;
     unsigned before = cell_descriptors(cell);
     leave_behind(cell, OP_DRAINING_MAX - 1);
-    assert_int_equal(cell_descriptors(cell), before + OP_DRAINING_MAX - 1);
+    /* The agent closes an operation's socket a moment after its last frame. */
+    cell_wait(cell_descriptors(cell) == before + OP_DRAINING_MAX - 1);
     leave_behind(cell, 10);
-    assert_int_equal(cell_descriptors(cell), before + OP_DRAINING_MAX);
+    cell_wait(cell_descriptors(cell) == before + OP_DRAINING_MAX);
     assert_small(cell);
     session_expect(cell, 0, "kill -9 -1; echo free", "free\n");
     cell_wait(cell_descriptors(cell) == before);
