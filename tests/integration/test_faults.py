@@ -83,7 +83,7 @@ def test_worker_killed_during_runs(new_stack):
     eventually(lambda: not host.find_processes(marker), "no process of the runs is left")
     assert_all_owned(stack)
     # The named runner: its files, its processes, its name.
-    assert api.run("cat file", on="kept")["stdout"] == "kept\n"
+    assert api.run_after_restart("cat file", "kept")["stdout"] == "kept\n"
     first = api.run("cat alive", on="kept")["stdout"]
     eventually(lambda: api.run("cat alive", on="kept")["stdout"] != first, "its program goes on")
     assert api.get("/runner/kept").json["owner"] == "admin"
@@ -126,9 +126,12 @@ def test_warm_runners_of_a_killed_worker_are_clean(new_stack):
     stack = new_stack({"oven.min_available": 6}).start()
     marker = new_marker()
     runs = begin_runs(stack, 6, marker)
-    used = stack.containers() - {
-        one["name"] for one in stack.api.get("/runner").json["runners"] if not one["inUse"]
-    }
+
+    def in_use():
+        return {one["name"] for one in stack.api.get("/runner").json["runners"] if one["inUse"]}
+
+    eventually(lambda: len(in_use()) == 6, "all are known to run")
+    used = in_use()
     stack.worker.kill()
     stack.worker.start()
     for run in runs:
@@ -206,9 +209,7 @@ def test_worker_ended_by_sigterm(new_stack):
     assert host.find_processes(f"sleep {marker}")
     stack.worker.start()
     stack.wait_ready()
-    assert api.run(
-        "cat file; pgrep -x sleep >/dev/null && echo alive || ls /proc/*/comm | wc -l", on="kept"
-    )["stdout"].startswith("kept\n")
+    assert api.run_after_restart("cat file", "kept")["stdout"] == "kept\n"
     assert host.find_processes(f"sleep {marker}")
     assert api.delete("/runner/kept").status == 200
     assert not host.find_processes(marker)
@@ -575,7 +576,7 @@ def test_run_folder_full(new_stack, full):
     assert api.post("/runner/new", {"name": "kept", "code": "echo kept >file"}).status == 200
     stack.worker.kill()
     stack.worker.start()
-    assert api.run("cat file", on="kept")["stdout"] == "kept\n"
+    assert api.run_after_restart("cat file", "kept")["stdout"] == "kept\n"
     stack.stop()
     disk.unmount()
     os.rmdir(stack.run_dir)

@@ -99,7 +99,7 @@ def test_back_soon_after_a_kill(up, names):
         back = {"code": "echo back"}
         eventually(lambda: api.post("/runner/run", back).status == 200, "it serves", deadline=10)
         print(f"back after {time.monotonic() - began:.2f} s")
-    assert api.run("cat file", on="kept")["stdout"] == "kept\n"
+    assert api.run_after_restart("cat file", "kept")["stdout"] == "kept\n"
     for name in names:
         assert up.says(f"the {name} died") and up.says(f"the {name} runs again")
 

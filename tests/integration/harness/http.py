@@ -6,6 +6,8 @@ import json
 import socket
 import struct
 
+from .wait import eventually
+
 TIMEOUT = 60.0
 
 
@@ -165,3 +167,17 @@ class Client:
         answer = self.post(f"/runner/{on}", {"code": code, **fields})
         assert answer.status == 200, answer
         return answer.json
+
+    def run_after_restart(self, code, on):
+        """On a named runner: until it has come back to its new worker, the answer is 503."""
+
+        def came_back():
+            answer = self.post(f"/runner/{on}", {"code": code})
+            if answer.status == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+                return None
+            if answer.status != 200:
+                raise RuntimeError(answer)
+            return answer.json
+
+        return eventually(came_back, f"{on} has come back")
