@@ -100,6 +100,8 @@ static void describe(struct items *items, const struct starter *starter,
              starter->mount_point, AGENT_PATH + 1);
     add_item(items, "lxc.mount.entry", "%s %s none bind,ro 0 0", config->agent_folder,
              AGENT_SOCKET_DIR + 1);
+    add_item(items, "lxc.mount.entry", "%s/" ROOTFS_SHM " dev/shm none bind,create=dir 0 0",
+             starter->mount_point);
     add_item(items, "lxc.tty.max", "0");
     add_item(items, "lxc.console.path", "none");
     add_item(items, "lxc.pty.max", "64");

@@ -54,21 +54,23 @@ static int attach_agent(const struct rootfs_spec *spec)
 
 int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
 {
-    char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM], merged[PATH_ROOM];
+    char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM], merged[PATH_ROOM], shm[PATH_ROOM];
     char options[4 * PATH_ROOM];
 
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
-    /* 8 inodes are for the files and folders below, which the runner's own count should not pay
+    /* 9 inodes are for the files and folders below, which the runner's own count should not pay
      * for. */
     str_format(options, sizeof(options), "mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64,
-               spec->disk_bytes, spec->disk_inodes + 8);
+               spec->disk_bytes, spec->disk_inodes + 9);
     if (mount("codeland", spec->mount_point, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot mount a tmpfs at %s", spec->mount_point);
     if (make_folder(lower, spec->mount_point, "lower", 0) != 0 ||
         make_folder(upper, spec->mount_point, "upper", spec->first_id) != 0 ||
         make_folder(work, spec->mount_point, "work", spec->first_id) != 0 ||
-        make_folder(merged, spec->mount_point, ROOTFS_MERGED, 0) != 0)
+        make_folder(merged, spec->mount_point, ROOTFS_MERGED, 0) != 0 ||
+        make_folder(shm, spec->mount_point, ROOTFS_SHM, spec->first_id) != 0 ||
+        chmod(shm, 01777) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make the overlay's folders");
     if (attach_agent(spec) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot bind the agent, %s", spec->agent);

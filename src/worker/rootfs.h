@@ -20,10 +20,13 @@ struct rootfs_spec {
 
 /* Enters a new mount namespace, private, and mounts. The overlay is then at ROOTFS_MERGED below
  * mount_point, and the agent at ROOTFS_AGENT: where it lies, the runner's root may not be let in
- * (a clone below /root, say). The process is of no other use afterwards.
+ * (a clone below /root, say). ROOTFS_SHM is for /dev/shm, which semaphores and shared memory need:
+ * a folder beside the overlay, so that it counts as the runner's disk. The process is of no other
+ * use afterwards.
  */
 #define ROOTFS_MERGED "merged"
 #define ROOTFS_AGENT "agent"
+#define ROOTFS_SHM "shm"
 int rootfs_mount(const struct rootfs_spec *spec, struct err *err);
 
 #endif

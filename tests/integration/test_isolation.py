@@ -214,6 +214,28 @@ ls /dev
     )
 
 
+def test_shared_memory(new_stack):
+    """Semaphores and shared memory work, and count as the runner's disk."""
+    api = new_stack({"run.disk": "8M"}).start().api
+    source = """
+import multiprocessing, os
+with multiprocessing.Pool(2) as pool:
+    print(pool.map(abs, [-1, 2]))
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(65536)) == 65536:
+                pass
+        except OSError:
+            pass
+        return file.tell()
+print(fill("/dev/shm/big") + fill("/tmp/big"))
+"""
+    pooled, size = python(api, source).splitlines()
+    assert pooled == "[1, 2]"
+    assert 6 * 2**20 < int(size) <= 8 * 2**20
+
+
 def test_descriptors(api):
     """The program has its three and inherits no other."""
     source = "import os\nprint(*sorted(map(int, os.listdir('/proc/self/fd')))[:-1])\n"
