@@ -173,11 +173,16 @@ static void condemn(struct engine_runner *handle, const struct err *why)
 
 /* ---- the agent's connection ---- */
 
+/* It connects again, or the monitor's end is reported. */
 static void on_control_closed(struct chan *chan, const struct err *why, void *data)
 {
     struct engine_runner *handle = data;
-    (void)why; /* it connects again, or the monitor's end is reported */
-    chan_destroy(chan, false);
+    (void)chan;
+    if (why->code != ERR_NONE && why->sys_errno == 0) { /* what it sent was no frame */
+        condemn(handle, why);
+        return;
+    }
+    chan_destroy(handle->control, false);
     handle->control = NULL;
 }
 
@@ -614,7 +619,8 @@ struct engine *engine_lxc_create(const struct engine_lxc_config *config, struct 
     struct engine_lxc *engine = mem_new(struct engine_lxc);
     engine->engine.ops = &ops;
     engine->config = *config;
-    engine->next_id = 1;
+    /* No engine before this one has given these ids, even if its starter lives on. */
+    engine->next_id = (uint64_t)clock_now(&clock_system);
     engine->by_slot = mem_calloc(SLOTS_MOST, sizeof(*engine->by_slot));
     engine->starter_pidfd = pidfd_open(config->starter, 0);
     if (engine->starter_pidfd < 0)
