@@ -153,11 +153,18 @@ static void limits_are_set_lowered_and_raised(void **state)
     assert_contains(err.msg, "of nobody to");
 }
 
+/* Touches every page, which no compiler may leave out. */
+static int touch(size_t bytes)
+{
+    volatile char *memory = malloc(bytes);
+    for (size_t at = 0; at < bytes; at += 4096)
+        memory[at] = 1;
+    return memory[0] - 1;
+}
+
 static int take_64_mib(void)
 {
-    char *memory = malloc(64 << 20);
-    memset(memory, 1, 64 << 20);
-    return memory[12345];
+    return touch(64 << 20);
 }
 
 static void memory_over_the_limit_is_counted(void **state)
@@ -206,9 +213,7 @@ static void forks_over_the_limit_are_refused_and_counted(void **state)
 
 static int take_8_mib(void)
 {
-    char *memory = malloc(8 << 20);
-    memset(memory, 1, 8 << 20);
-    return memory[0] - 1;
+    return touch(8 << 20);
 }
 
 static void peak_begins_anew_where_it_can(void **state)
@@ -309,7 +314,7 @@ static void removal_kills_what_is_there(void **state)
     char procs[600];
     str_format(procs, sizeof(procs), "%s/cgroup.procs", group_path("memory", "a"));
     wait_until(scratch_read(procs)[0] != '\0');
-    assert_false(cgroup_try_remove(cgroup, "a", false)); /* it was killed, but is still there */
+    cgroup_try_remove(cgroup, "a", false); /* it is killed; whether it is gone yet is chance */
     int status = end_of(pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_ok(cgroup_remove(cgroup, "a", &err), err);
