@@ -16,6 +16,7 @@
 #define LINE_BYTES 1000
 #define LINE_BYTES_TEXT "1000"
 #define FILE_BYTES (256 * 1024)
+#define HOST_SECTION "worker-host "
 
 enum type { STRING, PATH, NAME, INT, BYTES, MS, PERCENT, BOOL };
 
@@ -211,6 +212,8 @@ struct parse {
     int line;                      /* the number of the last line that was handed out */
     bool failed;                   /* err is set; at is of no more interest */
     int seen[ARRAY_LEN(settings)]; /* the line that set it, 0: none */
+    struct worker_specs *hosts;
+    char host_keys[40]; /* of the section that is being read, each with a blank after it */
 };
 
 static char *refuse_line(struct parse *parse, const char *why)
@@ -241,9 +244,38 @@ static char *next_line(char *line, int room, void *stream)
     return line;
 }
 
+/* A key of a [worker-host NAME] section; a section ends where the next begins, so that a name that
+ * comes again is one that came twice.
+ */
+static int set_host(struct parse *parse, const char *name, const char *key, const char *value)
+{
+    struct worker_specs *hosts = parse->hosts;
+    size_t before = hosts->count;
+    struct worker_spec *host = worker_specs_put(hosts, name, parse->err);
+    if (!host)
+        return -1;
+    if (hosts->count > before)
+        parse->host_keys[0] = '\0';
+    else if (host != &hosts->items[hosts->count - 1])
+        return err_set(parse->err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s] is there already", name);
+    char word[sizeof(parse->host_keys)];
+    if (worker_spec_set(host, key, value, parse->err) != 0)
+        return err_context(parse->err, "[" HOST_SECTION "%s]", name);
+    str_format(word, sizeof(word), "%s ", key);
+    if (strstr(parse->host_keys, word))
+        return err_set(parse->err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s]: %s is set twice", name,
+                       key);
+    strcat(parse->host_keys, word); /* it has room for every known key once */
+    return 0;
+}
+
 static int on_value(void *user, const char *section, const char *key, const char *value)
 {
     struct parse *parse = user;
+    if (str_starts_with(section, HOST_SECTION)) {
+        parse->failed = set_host(parse, section + strlen(HOST_SECTION), key, value) != 0;
+        return !parse->failed;
+    }
     const struct setting *setting = look_up(section, key, parse->err);
     int *seen = setting ? &parse->seen[setting - settings] : NULL;
     if (!setting)
@@ -258,13 +290,22 @@ static int on_value(void *user, const char *section, const char *key, const char
     return !parse->failed;
 }
 
-int config_parse(struct config *config, const char *text, const char *name, struct err *err)
+static int check_hosts(const struct worker_specs *hosts, struct err *err)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        if (worker_spec_check(&hosts->items[i], err) != 0)
+            return err_context(err, "[" HOST_SECTION "%s]", hosts->items[i].name);
+    return 0;
+}
+
+static int parse_all(struct config *config, struct worker_specs *hosts, const char *text,
+                     const char *name, struct err *err)
 {
     ini_max_line = LINE_BYTES + 1; /* these are inih's, process-wide */
     ini_initial_alloc = LINE_BYTES + 1;
     ini_use_stack = false; /* its stack buffer does not grow with ini_max_line */
     ini_stop_on_first_error = true;
-    struct parse parse = {.config = config, .err = err, .at = text};
+    struct parse parse = {.config = config, .err = err, .at = text, .hosts = hosts};
     if (str_starts_with(text, "\xEF\xBB\xBF")) /* the mark that some editors put first */
         parse.at += 3;
     int line = ini_parse_stream(next_line, &parse, on_value, &parse);
@@ -274,12 +315,29 @@ int config_parse(struct config *config, const char *text, const char *name, stru
         err_set(err, ERR_BAD_REQUEST, "neither a [section], a key = value nor a comment");
     if (line > 0 || parse.failed)
         return err_context(err, "%s:%d", name, parse.line);
-    if (config_check(config, err) != 0)
+    if (config_check(config, err) != 0 || check_hosts(hosts, err) != 0)
         return err_context(err, "%s", name);
     return 0;
 }
 
-int config_read(struct config *config, const char *path, bool may_be_missing, struct err *err)
+int config_parse(struct config *config, const char *text, const char *name, struct err *err)
+{
+    struct worker_specs hosts = {0};
+    int rc = parse_all(config, &hosts, text, name, err);
+    worker_specs_finish(&hosts);
+    return rc;
+}
+
+int config_parse_hosts(const char *text, const char *name, struct worker_specs *hosts,
+                       struct err *err)
+{
+    struct config ignored;
+    config_defaults(&ignored);
+    return parse_all(&ignored, hosts, text, name, err);
+}
+
+static int read_all(struct config *config, struct worker_specs *hosts, const char *path,
+                    bool may_be_missing, struct err *err)
 {
     cleanup_free char *text = mem_calloc(1, FILE_BYTES + 1);
     ssize_t len = fd_read_file(AT_FDCWD, path, text, FILE_BYTES + 1);
@@ -293,7 +351,23 @@ int config_read(struct config *config, const char *path, bool may_be_missing, st
             line += *c == '\n';
         return err_set(err, ERR_BAD_REQUEST, "%s:%d: there is a NUL byte in this line", path, line);
     }
-    return config_parse(config, text, path, err);
+    return parse_all(config, hosts, text, path, err);
+}
+
+int config_read(struct config *config, const char *path, bool may_be_missing, struct err *err)
+{
+    struct worker_specs hosts = {0};
+    int rc = read_all(config, &hosts, path, may_be_missing, err);
+    worker_specs_finish(&hosts);
+    return rc;
+}
+
+int config_read_hosts(const char *path, bool may_be_missing, struct worker_specs *hosts,
+                      struct err *err)
+{
+    struct config ignored;
+    config_defaults(&ignored);
+    return read_all(&ignored, hosts, path, may_be_missing, err);
 }
 
 int config_set(struct config *config, const char *assignment, struct err *err)

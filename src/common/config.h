@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "log.h"
+#include "worker_spec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,14 @@ int config_read(struct config *config, const char *path, bool may_be_missing, st
  * once.
  */
 int config_parse(struct config *config, const char *text, const char *name, struct err *err);
+
+/* The [worker-host NAME] sections of the same file, which config_read has checked; appended to
+ * hosts.
+ */
+int config_read_hosts(const char *path, bool may_be_missing, struct worker_specs *hosts,
+                      struct err *err);
+int config_parse_hosts(const char *text, const char *name, struct worker_specs *hosts,
+                       struct err *err);
 
 /* Set one value as from a file, "section.key=value" (the programs' --set option). config_check must
  * follow the last one.
