@@ -8,13 +8,14 @@
 #include "control.h"
 #include "init.h"
 #include "op.h"
+#include "sandbox.h"
 #include "spawn.h"
 #include "watch.h"
 
 #include <errno.h>
 #include <malloc.h>
 
-enum { EXIT_PROCESS = 70, EXIT_LOOP, EXIT_FOLDER };
+enum { EXIT_PROCESS = 70, EXIT_LOOP, EXIT_FOLDER, EXIT_SANDBOX };
 
 #define EVENTS_AT_ONCE 32
 
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
     if (folder < 0)
         return EXIT_FOLDER;
     init_loopback();
+    if (sandbox_mask() != 0 || sandbox_deny() != 0)
+        return EXIT_SANDBOX;
     control_start(folder);
     loop(children.fd);
 }
