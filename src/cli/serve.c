@@ -138,7 +138,7 @@ static int add_workers(struct manager *manager, struct err *err)
     char path[PATH_MAX];
     if (!str_format(path, sizeof(path), "%s/worker.sock", manager->config.paths_run_dir))
         return err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
-    manager->fleet = fleet_create();
+    manager->fleet = fleet_create(&manager->loop);
     fleet_add(manager->fleet, worker_create(&manager->loop, manager->config.worker_name,
                                             link_local_create(&manager->loop, path)));
     return 0;

@@ -81,14 +81,15 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
                           request, err);
 }
 
-/* Takes request->hold. */
+/* worker: of a named runner; NULL for a fresh one. Takes request->hold. */
 static void start_run(struct exchange *exchange, struct worker *worker,
                       const struct run_request *request)
 {
     struct failure failure;
     struct pending *pending = mem_new(struct pending);
     pending->exchange = exchange;
-    pending->run = run_start(exchange->app->loop, worker, request, on_run_done, pending, &failure);
+    pending->run = run_start(exchange->app->loop, exchange->app->fleet, worker, request,
+                             on_run_done, pending, &failure);
     if (pending->run) {
         exchange_on_gone(exchange, on_gone, pending);
         return;
@@ -105,15 +106,8 @@ static void run_fresh(struct exchange *exchange, enum run_body_kind kind)
         exchange_fail(exchange, &err);
         return;
     }
-    struct worker *worker = fleet_pick(exchange->app->fleet);
-    if (!worker) {
-        json_decref(request.hold);
-        err_set(&err, ERR_NOT_AVAILABLE, "there is no worker");
-        exchange_fail(exchange, &err);
-        return;
-    }
     request.keep = kind == RUN_BODY_NEW;
-    start_run(exchange, worker, &request);
+    start_run(exchange, NULL, &request);
 }
 
 void api_runner_run(struct exchange *exchange)

@@ -186,7 +186,8 @@ static void on_zombies(const json_t *result, const struct failure *failure, void
 static void call(struct exchange *exchange, bool remove)
 {
     struct failure failure = {0};
-    struct worker *worker = fleet_pick(exchange->app->fleet);
+    struct worker *worker =
+        fleet_count(exchange->app->fleet) ? fleet_at(exchange->app->fleet, 0) : NULL;
     struct zombies *zombies = mem_new(struct zombies);
     zombies->exchange = exchange;
     zombies->remove = remove;

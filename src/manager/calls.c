@@ -7,13 +7,14 @@
 
 #define CALL_REACH_MS 10000
 #define CALL_LAST_MS 30000
+#define CALL_PROBE_MS 5000
 
 struct call {
     struct op *op;
     struct worker *worker;
     enum frame_type type;
     char runner[NAME_MAX_LEN + 1]; /* of DESTROY */
-    char text[80];
+    char text[300];
     call_done_cb done;
     void *data;
 };
@@ -38,6 +39,8 @@ static void on_send(struct link_conn *conn, void *data)
 {
     struct call *call = data;
     link_conn_send(conn, call->type, call->text, strlen(call->text));
+    if (call->type == FRAME_RUN)
+        link_conn_send(conn, FRAME_STDIN_EOF, NULL, 0);
 }
 
 static void on_frame(const struct frame *frame, void *data)
@@ -45,6 +48,8 @@ static void on_frame(const struct frame *frame, void *data)
     struct call *call = data;
     struct failure failure = {0};
     cleanup_json json_t *result = NULL;
+    if (call->type == FRAME_RUN && frame->type != FRAME_RESULT)
+        return; /* on its way, and what `true` prints, if it does */
     if (frame->type != FRAME_RESULT)
         err_set(&failure.err, ERR_BAD_GATEWAY, "is no answer to %s", frame_name(call->type));
     else
@@ -105,6 +110,19 @@ struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, c
     struct call *call = mem_new(struct call);
     call->type = FRAME_ZOMBIES;
     snprintf(call->text, sizeof(call->text), "{\"remove\":%s}", remove ? "true" : "false");
+    return start(loop, worker, call, done, data, failure);
+}
+
+struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
+                        struct failure *failure)
+{
+    struct call *call = mem_new(struct call);
+    const struct worker_figures *figures = worker_get_figures(worker);
+    call->type = FRAME_RUN;
+    snprintf(call->text, sizeof(call->text),
+             "{\"id\":\"probe\",\"template\":\"%s\",\"argv\":[\"true\"],\"env\":{},\"cwd\":\"\","
+             "\"timeMs\":%d,\"outputBytes\":0,\"queueMs\":%d}",
+             figures ? figures->oven.template_name : "", CALL_PROBE_MS, CALL_PROBE_MS);
     return start(loop, worker, call, done, data, failure);
 }
 

@@ -13,11 +13,15 @@ struct call;
  */
 typedef void (*call_done_cb)(const json_t *result, const struct failure *failure, void *data);
 
-/* Both wait for a worker that restarts. NULL with a failure when it is gone for good. */
+/* All wait for a worker that restarts. NULL with a failure when it is gone for good. */
 struct call *call_destroy_runner(uv_loop_t *loop, struct worker *worker, const char *runner,
                                  call_done_cb done, void *data, struct failure *failure);
 struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, call_done_cb done,
                           void *data, struct failure *failure);
+
+/* Runs `true` on a fresh runner; the result is the run's. */
+struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
+                        struct failure *failure);
 
 /* done never fires; what the worker has begun it may finish. */
 void call_cancel(struct call *call);

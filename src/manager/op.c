@@ -6,48 +6,94 @@
 
 #include <string.h>
 
-/* How it works. An operation is either waiting (it listens for the worker to come up, or pauses
- * between two tries) or sent (it has a connection). Its one timer ends whichever it is in: a wait
- * by `reach_until` or the worker's grace, a sent operation by `last_until`.
+/* How it works. An operation is either waiting (for its worker to come up, or for any to be free to
+ * take it, or between two tries) or sent (it has a connection). Its one timer ends whichever it is
+ * in: a wait by `reach_until` or the grace of who is waited for, a sent operation by `last_until`.
+ *
+ * From attach to detach it counts as the worker's and hears of its changes. One with a `fleet` is
+ * attached anew for each try, until it is committed.
  */
 struct op {
+    struct fleet *fleet; /* NULL: its worker is given */
     struct worker *worker;
     const struct op_ops *ops;
     void *data;
     struct link_conn *conn;
-    uv_timer_t *timer; /* frees itself when it is closed */
-    struct worker_listener listener;
-    bool listening, committed;
+    uv_timer_t *timer;              /* frees itself when it is closed */
+    struct listener listener;       /* of the worker's changes */
+    struct listener fleet_listener; /* while it looks for a worker */
+    bool looking, committed;
     unsigned tries;
     mono_us reach_until, last_until;
+    char template_name[NAME_MAX_LEN + 1];
     char runner[NAME_MAX_LEN + 1];
-    struct err last; /* why the last try failed */
+    struct fleet_tried tried;
+    const struct worker *lost; /* where connections are lost: any other is better */
+    struct err last;           /* why the last try failed */
+    int64_t last_retry_ms;
 };
 
 #define PAUSE_MS 20
 
 static void try_send(struct op *op);
 
-static void stop_waiting(struct op *op)
+static bool pending(const struct op *op)
 {
-    uv_timer_stop(op->timer);
-    if (op->listening)
-        worker_unlisten(op->worker, &op->listener);
-    op->listening = false;
+    return op->fleet && !op->committed;
+}
+
+static void attach(struct op *op, struct worker *worker)
+{
+    op->worker = worker;
+    worker_listen(worker, &op->listener);
+    worker_begin(worker, pending(op));
+}
+
+static void detach(struct op *op)
+{
+    struct worker *worker = op->worker;
+    if (!worker)
+        return;
+    op->worker = NULL;
+    worker_unlisten(worker, &op->listener);
+    worker_end(worker, pending(op));
+}
+
+static void stop_looking(struct op *op)
+{
+    if (op->looking)
+        fleet_unlisten(op->fleet, &op->fleet_listener);
+    op->looking = false;
+}
+
+static void drop_conn(struct op *op)
+{
+    link_conn_destroy(op->conn);
+    op->conn = NULL;
 }
 
 static void fail(struct op *op, const struct err *err, int64_t retry_after_ms)
 {
-    stop_waiting(op);
-    link_conn_destroy(op->conn);
-    op->conn = NULL;
+    uv_timer_stop(op->timer);
+    stop_looking(op);
+    drop_conn(op);
+    detach(op);
     struct failure failure = {.err = *err, .retry_after_ms = retry_after_ms};
     memcpy(failure.runner, op->runner, sizeof(failure.runner));
     op->ops->failed(&failure, op->data);
 }
 
+/* Why nothing was reached. A worker's own refusal says more than that none is left. */
 static void out_of_reach(const struct op *op, struct err *err)
 {
+    if (op->tried.count > 0) {
+        *err = op->last;
+        return;
+    }
+    if (op->fleet) {
+        fleet_explain(op->fleet, op->template_name, err);
+        return;
+    }
     const char *why = worker_last_error(op->worker);
     if (!why[0])
         why = op->last.msg[0] ? op->last.msg : "it has not answered yet";
@@ -55,12 +101,21 @@ static void out_of_reach(const struct op *op, struct err *err)
             worker_name(op->worker), why);
 }
 
-static void on_wait_over(uv_timer_t *timer)
+static int64_t retry_after_ms(const struct op *op)
 {
-    struct op *op = timer->data;
+    return op->tried.count > 0 ? op->last_retry_ms : 1000;
+}
+
+static void give_up(struct op *op)
+{
     struct err err;
     out_of_reach(op, &err);
-    fail(op, &err, 1000);
+    fail(op, &err, retry_after_ms(op));
+}
+
+static void on_wait_over(uv_timer_t *timer)
+{
+    give_up(timer->data);
 }
 
 static void on_guard(uv_timer_t *timer)
@@ -69,6 +124,7 @@ static void on_guard(uv_timer_t *timer)
     struct err err;
     err_set(&err, ERR_BAD_GATEWAY, "the worker \"%s\" did not answer in time",
             worker_name(op->worker));
+    worker_failed(op->worker, &err);
     fail(op, &err, 0);
 }
 
@@ -81,33 +137,73 @@ static void on_pause_over(uv_timer_t *timer)
         try_send(op);
 }
 
-static void on_worker_changed(struct worker_listener *listener)
+static void on_worker_changed(struct listener *listener)
 {
     struct op *op = (struct op *)((char *)listener - offsetof(struct op, listener));
-    if (worker_up(op->worker))
+    struct err err;
+    if (!worker_removed(op->worker)) {
+        if (!op->conn && !op->fleet && worker_up(op->worker))
+            try_send(op);
+        return;
+    }
+    if (pending(op)) {
+        drop_conn(op);
         try_send(op);
+        return;
+    }
+    err_set(&err, ERR_BAD_GATEWAY, "the worker \"%s\" was removed", worker_name(op->worker));
+    fail(op, &err, 0);
+}
+
+static void on_fleet_changed(struct listener *listener)
+{
+    struct op *op = (struct op *)((char *)listener - offsetof(struct op, fleet_listener));
+    try_send(op);
 }
 
 /* The connection is gone, or could not be made, before the operation had an effect. */
 static void try_again(struct op *op, const struct err *why)
 {
     op->last = *why;
-    link_conn_destroy(op->conn);
-    op->conn = NULL;
+    drop_conn(op);
+    if (op->tries > 1) {
+        op->lost = op->worker;
+        worker_failed(op->worker, why);
+    }
+    if (op->fleet)
+        detach(op);
     /* The first loss may be a spare connection that was dead already: no need to pause. */
     uv_timer_start(op->timer, on_pause_over, op->tries > 1 ? PAUSE_MS : 0, 0);
+}
+
+/* The worker said no before the run had a runner: another one is asked, within the run's time. */
+static bool try_elsewhere(struct op *op, const struct err *why, int64_t retry_ms)
+{
+    bool broken = why->code == ERR_INTERNAL || why->code == ERR_BAD_GATEWAY;
+    if (!pending(op) || (!broken && why->code != ERR_NOT_AVAILABLE))
+        return false;
+    if (broken)
+        worker_failed(op->worker, why);
+    op->last = *why;
+    op->last_retry_ms = retry_ms;
+    if (op->tried.count < FLEET_TRIED_MAX)
+        op->tried.workers[op->tried.count++] = op->worker;
+    drop_conn(op);
+    detach(op);
+    uv_timer_start(op->timer, on_pause_over, 0, 0);
+    return true;
 }
 
 static void on_link_error(struct op *op, const struct frame *frame)
 {
     const char *name = "", *message = "", *runner = "";
-    int64_t retry_after_ms = 0;
+    int64_t retry_ms = 0;
     struct err err;
     cleanup_json json_t *json = json_parse_object(frame->payload, frame->len, false, &err);
     if (!json || json_get_string(json, "name", true, &name, NULL, &err) != 0 ||
         json_get_string(json, "message", true, &message, NULL, &err) != 0 ||
         json_get_string(json, "runner", false, &runner, NULL, &err) != 0 ||
-        json_get_int(json, "retryAfterMs", false, 0, INT32_MAX, &retry_after_ms, &err) != 0) {
+        json_get_int(json, "retryAfterMs", false, 0, INT32_MAX, &retry_ms, &err) != 0) {
         err_context(&err, "LINK_ERROR of the worker");
         err.code = ERR_BAD_GATEWAY;
     } else {
@@ -115,7 +211,9 @@ static void on_link_error(struct op *op, const struct frame *frame)
     }
     if (id_name_valid(runner))
         strcpy(op->runner, runner);
-    fail(op, &err, retry_after_ms);
+    if (!runner[0] && try_elsewhere(op, &err, retry_ms))
+        return;
+    fail(op, &err, retry_ms);
 }
 
 static void on_frame(struct link_conn *conn, const struct frame *frame, void *data)
@@ -169,23 +267,52 @@ static mono_us wait_until(const struct op *op)
     return grace < op->reach_until ? grace : op->reach_until;
 }
 
-static void wait_for_worker(struct op *op)
+static struct worker *place(const struct op *op)
 {
-    if (!op->listening)
-        worker_listen(op->worker, &op->listener);
-    op->listening = true;
-    uv_timer_start(op->timer, on_wait_over, (uint64_t)ms_until(wait_until(op)) + 1, 0);
+    struct fleet_tried avoid = op->tried;
+    struct worker *worker = NULL;
+    if (avoid.count == FLEET_TRIED_MAX)
+        return NULL;
+    if (op->lost) {
+        avoid.workers[avoid.count++] = op->lost;
+        worker = fleet_place(op->fleet, op->template_name, &avoid);
+    }
+    return worker ? worker : fleet_place(op->fleet, op->template_name, &op->tried);
+}
+
+/* Binds it to a worker, or waits for one; false while there is none. */
+static bool find_worker(struct op *op)
+{
+    detach(op);
+    stop_looking(op);
+    struct worker *worker = place(op);
+    if (worker) {
+        attach(op, worker);
+        return true;
+    }
+    mono_us until = fleet_hope_until(op->fleet, &op->tried);
+    if (until ==
+        0) { /* on_wait_over says why, in the loop's next turn: op_start may be on the stack */
+        uv_timer_start(op->timer, on_wait_over, 0, 0);
+        return false;
+    }
+    op->looking = true;
+    fleet_listen(op->fleet, &op->fleet_listener);
+    until = until < op->reach_until ? until : op->reach_until;
+    uv_timer_start(op->timer, on_wait_over, (uint64_t)ms_until(until) + 1, 0);
+    return false;
 }
 
 static void try_send(struct op *op)
 {
+    struct err err;
+    if (op->fleet && !find_worker(op))
+        return;
     if (!worker_up(op->worker)) {
-        wait_for_worker(op);
+        uv_timer_start(op->timer, on_wait_over, (uint64_t)ms_until(wait_until(op)) + 1, 0);
         return;
     }
-    stop_waiting(op);
     op->tries++;
-    struct err err;
     op->conn = link_open(worker_link(op->worker), &conn_ops, op, &err);
     if (!op->conn) {
         try_again(op, &err);
@@ -195,32 +322,71 @@ static void try_send(struct op *op)
     op->ops->send(op->conn, op->data);
 }
 
-struct op *op_start(uv_loop_t *loop, struct worker *worker, int64_t reach_ms, int64_t last_ms,
-                    const struct op_ops *ops, void *data, struct failure *failure)
+static struct op *create(uv_loop_t *loop, int64_t reach_ms, int64_t last_ms,
+                         const struct op_ops *ops, void *data)
 {
     struct op *op = mem_new(struct op);
     mono_us now = clock_now(&clock_system);
-    op->worker = worker;
     op->ops = ops;
     op->data = data;
     op->listener.changed = on_worker_changed;
+    op->fleet_listener.changed = on_fleet_changed;
     op->reach_until = now + reach_ms * US_PER_MS;
     op->last_until = op->reach_until + (last_ms + OP_GUARD_MS) * US_PER_MS;
-    if (!worker_up(worker) && now >= wait_until(op)) {
-        *failure = (struct failure){.retry_after_ms = 1000};
-        out_of_reach(op, &failure->err);
-        free(op);
-        return NULL;
-    }
     op->timer = mem_new(uv_timer_t);
     uv_timer_init(loop, op->timer);
     op->timer->data = op;
+    return op;
+}
+
+struct op *op_start(uv_loop_t *loop, struct worker *worker, int64_t reach_ms, int64_t last_ms,
+                    const struct op_ops *ops, void *data, struct failure *failure)
+{
+    struct op *op = create(loop, reach_ms, last_ms, ops, data);
+    attach(op, worker);
+    if (!worker_up(worker) && clock_now(&clock_system) >= wait_until(op)) {
+        *failure = (struct failure){.retry_after_ms = 1000};
+        out_of_reach(op, &failure->err);
+        op_destroy(op);
+        return NULL;
+    }
     try_send(op);
     return op;
 }
 
+struct op *op_place(uv_loop_t *loop, struct fleet *fleet, const char *template_name,
+                    int64_t reach_ms, int64_t last_ms, const struct op_ops *ops, void *data,
+                    struct failure *failure)
+{
+    struct op *op = create(loop, reach_ms, last_ms, ops, data);
+    op->fleet = fleet;
+    strncpy(op->template_name, template_name, NAME_MAX_LEN);
+    try_send(op);
+    if (op->worker || op->looking || op->tries > 0)
+        return op;
+    *failure = (struct failure){.retry_after_ms = 1000};
+    out_of_reach(op, &failure->err);
+    op_destroy(op);
+    return NULL;
+}
+
+struct worker *op_worker(const struct op *op)
+{
+    return op->worker;
+}
+
+void op_blame(struct op *op, const struct err *err)
+{
+    if (op->worker)
+        worker_failed(op->worker, err);
+}
+
 void op_commit(struct op *op, const char *runner)
 {
+    if (pending(op)) {
+        worker_placed(op->worker);
+        worker_note_used(op->worker, runner ? runner : "");
+    }
     op->committed = true;
     if (runner)
         memcpy(op->runner, runner, strlen(runner) + 1);
@@ -245,8 +411,9 @@ void op_destroy(struct op *op)
 {
     if (!op)
         return;
-    stop_waiting(op);
-    link_conn_destroy(op->conn);
+    stop_looking(op);
+    drop_conn(op);
+    detach(op);
     uv_close((uv_handle_t *)op->timer, free_handle);
     free(op);
 }

@@ -1,17 +1,16 @@
-/* One operation on one worker: its connection, and what happens when there is none.
+/* One operation on a worker: its connection, and what happens when there is none.
  *
  * An operation waits for a worker that is down, tries again when its connection is lost before it
  * was committed, and ends by itself when nothing is heard for too long. See op_start for how long.
+ * One that op_place started is bound to no worker before it is committed: what one refuses, loses
+ * or cannot do is tried on another.
  */
 #ifndef MANAGER_OP_H
 #define MANAGER_OP_H
 
-#include "worker.h"
+#include "fleet.h"
 
-/* A worker that is down for longer than this is not waited for: its supervisor has it back within
- * 2 s, so something worse is wrong, and a caller wants to know at once.
- */
-#define OP_WORKER_GRACE_MS 5000
+#define OP_WORKER_GRACE_MS FLEET_GRACE_MS
 
 /* Added to the time that an operation may take by its own limits before it is given up. */
 #define OP_GUARD_MS 30000
@@ -45,6 +44,17 @@ struct op_ops {
  */
 struct op *op_start(uv_loop_t *loop, struct worker *worker, int64_t reach_ms, int64_t last_ms,
                     const struct op_ops *ops, void *data, struct failure *failure);
+
+/* The same on any worker of the fleet that has the template (the name is copied). */
+struct op *op_place(uv_loop_t *loop, struct fleet *fleet, const char *template_name,
+                    int64_t reach_ms, int64_t last_ms, const struct op_ops *ops, void *data,
+                    struct failure *failure);
+
+/* The worker that has it; NULL while op_place's looks for one, and after it failed. */
+struct worker *op_worker(const struct op *op);
+
+/* The worker's answer was nonsense: it counts as a failure of the worker. */
+void op_blame(struct op *op, const struct err *err);
 
 /* It has had an effect: from here a lost connection is ERR_BAD_GATEWAY, never a second try. runner
  * (may be NULL) is named in that failure.

@@ -2,8 +2,15 @@
 
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "names.h"
 
 #include <string.h>
+
+/* Available runners of one template; there is one for each template that has any. */
+struct tally {
+    char template_name[NAME_MAX_LEN + 1];
+    size_t available;
+};
 
 /* A sorted array of pointers: a list answer is in order without sorting, and moving 10,000
  * pointers by one costs less than parsing the record that caused it.
@@ -11,6 +18,11 @@
 struct registry {
     struct runner_info **runners;
     size_t count, room;
+    struct registry_counts counts;
+    struct tally *tallies;
+    size_t tally_count;
+    struct names *names; /* NULL: it is on its own */
+    struct worker *worker;
 };
 
 struct registry *registry_create(void)
@@ -18,11 +30,75 @@ struct registry *registry_create(void)
     return mem_new(struct registry);
 }
 
+static struct tally *find_tally(const struct registry *registry, const char *template_name)
+{
+    for (size_t i = 0; i < registry->tally_count; i++)
+        if (strcmp(registry->tallies[i].template_name, template_name) == 0)
+            return &registry->tallies[i];
+    return NULL;
+}
+
+static void tally_in(struct registry *registry, const char *template_name)
+{
+    struct tally *tally = find_tally(registry, template_name);
+    if (!tally) {
+        registry->tallies = mem_realloc(registry->tallies,
+                                        (registry->tally_count + 1) * sizeof(*registry->tallies));
+        tally = &registry->tallies[registry->tally_count++];
+        *tally = (struct tally){0};
+        strncpy(tally->template_name, template_name, NAME_MAX_LEN);
+    }
+    tally->available++;
+}
+
+static void tally_out(struct registry *registry, const char *template_name)
+{
+    struct tally *tally = find_tally(registry, template_name);
+    if (--tally->available == 0)
+        *tally = registry->tallies[--registry->tally_count];
+}
+
+static void count_in(struct registry *registry, const struct runner_info *info)
+{
+    registry->counts.kept += info->kept;
+    registry->counts.in_use += strcmp(info->state, "inUse") == 0;
+    if (strcmp(info->state, "available") != 0)
+        return;
+    registry->counts.available++;
+    tally_in(registry, info->template_name);
+}
+
+static void count_out(struct registry *registry, const struct runner_info *info)
+{
+    registry->counts.kept -= info->kept;
+    registry->counts.in_use -= strcmp(info->state, "inUse") == 0;
+    if (strcmp(info->state, "available") != 0)
+        return;
+    registry->counts.available--;
+    tally_out(registry, info->template_name);
+}
+
+static void forget(struct registry *registry, struct runner_info *take_info)
+{
+    count_out(registry, take_info);
+    if (registry->names)
+        names_remove(registry->names, take_info);
+    free(take_info);
+}
+
 void registry_clear(struct registry *registry)
 {
     for (size_t i = 0; i < registry->count; i++)
-        free(registry->runners[i]);
+        forget(registry, registry->runners[i]);
     registry->count = 0;
+}
+
+void registry_join(struct registry *registry, struct names *names, struct worker *worker)
+{
+    registry->names = names;
+    registry->worker = worker;
+    for (size_t i = 0; i < registry->count; i++)
+        names_add(names, worker, registry->runners[i]);
 }
 
 void registry_destroy(struct registry *registry)
@@ -31,6 +107,7 @@ void registry_destroy(struct registry *registry)
         return;
     registry_clear(registry);
     free(registry->runners);
+    free(registry->tallies);
     free(registry);
 }
 
@@ -54,22 +131,34 @@ static size_t position(const struct registry *registry, const char *name, bool *
     return from;
 }
 
+static void add(struct registry *registry, size_t at, const struct runner_info *info)
+{
+    if (registry->count == registry->room) {
+        registry->room = registry->room ? registry->room * 2 : 64;
+        registry->runners =
+            mem_realloc(registry->runners, registry->room * sizeof(*registry->runners));
+    }
+    memmove(registry->runners + at + 1, registry->runners + at,
+            (registry->count - at) * sizeof(*registry->runners));
+    registry->runners[at] = mem_new(struct runner_info);
+    *registry->runners[at] = *info;
+    registry->count++;
+    count_in(registry, info);
+    if (registry->names)
+        names_add(registry->names, registry->worker, registry->runners[at]);
+}
+
 void registry_put(struct registry *registry, const struct runner_info *info)
 {
     bool found;
     size_t at = position(registry, info->name, &found);
     if (!found) {
-        if (registry->count == registry->room) {
-            registry->room = registry->room ? registry->room * 2 : 64;
-            registry->runners =
-                mem_realloc(registry->runners, registry->room * sizeof(*registry->runners));
-        }
-        memmove(registry->runners + at + 1, registry->runners + at,
-                (registry->count - at) * sizeof(*registry->runners));
-        registry->runners[at] = mem_new(struct runner_info);
-        registry->count++;
+        add(registry, at, info);
+        return;
     }
+    count_out(registry, registry->runners[at]);
     *registry->runners[at] = *info;
+    count_in(registry, info);
 }
 
 void registry_remove(struct registry *registry, const char *name)
@@ -78,7 +167,7 @@ void registry_remove(struct registry *registry, const char *name)
     size_t at = position(registry, name, &found);
     if (!found)
         return;
-    free(registry->runners[at]);
+    forget(registry, registry->runners[at]);
     registry->count--;
     memmove(registry->runners + at, registry->runners + at + 1,
             (registry->count - at) * sizeof(*registry->runners));
@@ -99,6 +188,17 @@ size_t registry_count(const struct registry *registry)
 const struct runner_info *registry_at(const struct registry *registry, size_t index)
 {
     return registry->runners[index];
+}
+
+const struct registry_counts *registry_get_counts(const struct registry *registry)
+{
+    return &registry->counts;
+}
+
+size_t registry_available(const struct registry *registry, const char *template_name)
+{
+    const struct tally *tally = find_tally(registry, template_name);
+    return tally ? tally->available : 0;
 }
 
 static int get_text(const json_t *record, const char *key, bool required, char *text, size_t room,

@@ -33,11 +33,16 @@ struct runner_info {
     unsigned history_len;
 };
 
+struct names;
+struct worker;
 struct registry; /* in the order of the names */
 
 struct registry *registry_create(void);
 void registry_destroy(struct registry *registry); /* NULL is fine */
 void registry_clear(struct registry *registry);
+
+/* From now on its runners, and those it has, are in names as worker's. names outlives it. */
+void registry_join(struct registry *registry, struct names *names, struct worker *worker);
 
 /* Adds the runner or replaces the one of that name; info is copied. */
 void registry_put(struct registry *registry, const struct runner_info *info);
@@ -48,6 +53,15 @@ const struct runner_info *registry_find(const struct registry *registry, const c
 
 size_t registry_count(const struct registry *registry);
 const struct runner_info *registry_at(const struct registry *registry, size_t index);
+
+/* Counted as they come and go, so that asking costs nothing. */
+struct registry_counts {
+    size_t available, in_use, kept;
+};
+const struct registry_counts *registry_get_counts(const struct registry *registry);
+
+/* Runners of that template that are available. */
+size_t registry_available(const struct registry *registry, const char *template_name);
 
 /* A record as the protocol has it. The oldest of a history that is too long are left out. */
 int registry_parse(const json_t *record, struct runner_info *info, struct err *err);

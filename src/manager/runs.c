@@ -12,10 +12,11 @@
  */
 struct run {
     struct op *op;
-    struct worker *worker;
+    struct fleet *fleet;
     struct run_request request;
     bool named, ran; /* known after the request's strings are gone */
     char owner[RUNNER_OWNER_LEN + 1];
+    char reserved[NAME_MAX_LEN + 1]; /* the name that it makes a runner under, "": none */
     json_t *message;
     char *text; /* message for the first try, made to know its length */
     run_done_cb done;
@@ -48,6 +49,8 @@ static void let_go(struct run *run)
 static void run_free(struct run *run)
 {
     op_destroy(run->op);
+    if (run->reserved[0])
+        names_release(fleet_names(run->fleet), run->reserved);
     let_go(run);
     run_result_free(run->result);
     free(run);
@@ -167,8 +170,10 @@ static int parse_result(const json_t *json, bool ran, struct run_result *result,
 static void finish(struct run *run)
 {
     struct run_result *result = steal_ptr(run->result);
+    struct worker *worker = op_worker(run->op);
+    worker_went_well(worker);
     if (run->request.keep)
-        worker_note_kept(run->worker, result->runner, run->owner);
+        worker_note_kept(worker, result->runner, run->owner);
     run_done_cb done = run->done;
     void *data = run->data;
     run_free(run);
@@ -232,6 +237,7 @@ static void on_frame(const struct frame *frame, void *data)
     }
     err_context(&failure.err, "%s of the worker", frame_name(frame->type));
     failure.err.code = ERR_BAD_GATEWAY;
+    op_blame(run->op, &failure.err);
     memcpy(failure.runner, run->result->runner, sizeof(failure.runner));
     on_failed(&failure, run);
 }
@@ -291,11 +297,11 @@ static json_t *make_message(const struct run_request *request)
     return message;
 }
 
-struct run *run_start(uv_loop_t *loop, struct worker *worker, const struct run_request *request,
-                      run_done_cb done, void *data, struct failure *failure)
+static struct run *create(struct fleet *fleet, const struct run_request *request, run_done_cb done,
+                          void *data)
 {
     struct run *run = mem_new(struct run);
-    run->worker = worker;
+    run->fleet = fleet;
     run->request = *request;
     run->done = done;
     run->data = data;
@@ -311,14 +317,39 @@ struct run *run_start(uv_loop_t *loop, struct worker *worker, const struct run_r
     run->text = json_dumps(run->message, JSON_COMPACT);
     if (!run->text)
         mem_exhausted();
+    return run;
+}
+
+/* What can be said without a worker. */
+static int prepare(struct run *run, struct err *err)
+{
+    const struct run_request *request = &run->request;
     size_t len = strlen(run->text);
-    if (len > RUN_MESSAGE_MAX) {
-        *failure = (struct failure){0};
-        err_set(&failure->err, ERR_BAD_REQUEST,
-                "args, env: the run's message has %zu bytes, at most %d fit", len, RUN_MESSAGE_MAX);
-    } else {
-        run->op =
-            op_start(loop, worker, request->queue_ms, request->time_ms, &run_ops, run, failure);
+    if (len > RUN_MESSAGE_MAX)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "args, env: the run's message has %zu bytes, at most %d fit", len,
+                       RUN_MESSAGE_MAX);
+    if (!request->keep || !request->keep_name)
+        return 0;
+    if (names_reserve(fleet_names(run->fleet), request->keep_name, err) != 0)
+        return -1;
+    strncpy(run->reserved, request->keep_name, NAME_MAX_LEN);
+    return 0;
+}
+
+struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worker,
+                      const struct run_request *request, run_done_cb done, void *data,
+                      struct failure *failure)
+{
+    struct run *run = create(fleet, request, done, data);
+    *failure = (struct failure){0};
+    if (prepare(run, &failure->err) == 0) {
+        if (request->runner)
+            run->op =
+                op_start(loop, worker, request->queue_ms, request->time_ms, &run_ops, run, failure);
+        else
+            run->op = op_place(loop, fleet, request->template_name, request->queue_ms,
+                               request->time_ms, &run_ops, run, failure);
     }
     if (run->op)
         return run;

@@ -54,11 +54,13 @@ struct run;
 typedef void (*run_done_cb)(struct run_result *take_result, const struct failure *failure,
                             void *data);
 
-/* Takes request->hold (also when it fails). NULL with a failure when it cannot even be tried: the
- * worker is gone, or the message is too long.
+/* A fresh runner is taken where the fleet says (worker is NULL); a named one is worker's. Takes
+ * request->hold (also when it fails). NULL with a failure when it cannot even be tried: no worker
+ * can take it, the name is taken, or the message is too long.
  */
-struct run *run_start(uv_loop_t *loop, struct worker *worker, const struct run_request *request,
-                      run_done_cb done, void *data, struct failure *failure);
+struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worker,
+                      const struct run_request *request, run_done_cb done, void *data,
+                      struct failure *failure);
 
 /* The caller has gone: the worker kills what runs. done never fires. */
 void run_cancel(struct run *run);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 /* How it works. There is one WATCH connection, or a timer that runs until the next is tried. The
- * same timer, while the WATCH is open, ends one that has gone silent. Up and down are told to the
- * listeners when they change, from the loop, never inside a call of theirs.
+ * same timer, while the WATCH is open, ends one that has gone silent. A WATCH that is lost counts
+ * as one failure, however many operations go down with it: they count none of their own then.
  */
 struct worker {
     char name[NAME_MAX_LEN + 1];
@@ -22,7 +22,10 @@ struct worker {
     char last_error[240];
     struct worker_figures figures;
     struct registry *runners;
-    struct worker_listener *listeners;
+    struct listeners listeners;
+    struct worker_load load;
+    struct health health;
+    bool draining, removed;
 };
 
 static void start_watch(struct worker *worker);
@@ -37,11 +40,16 @@ static void set_up(struct worker *worker, bool up)
         log_info("worker up", LOG_S("worker", worker->name));
     else
         log_warn("worker down", LOG_S("worker", worker->name), LOG_S("error", worker->last_error));
-    struct worker_listener *next;
-    for (struct worker_listener *listener = worker->listeners; listener; listener = next) {
-        next = listener->next;
-        listener->changed(listener);
-    }
+    listeners_tell(&worker->listeners);
+}
+
+static bool count_failure(struct worker *worker, const struct err *why)
+{
+    if (!health_failed(&worker->health, why, clock_wall_ms()))
+        return false;
+    log_warn("worker fails again and again: not used until a probe goes well",
+             LOG_S("worker", worker->name), LOG_ERR(why));
+    return true;
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -58,6 +66,8 @@ static void watch_failed(struct worker *worker, const struct err *why)
     worker->backoff_ms *= 2;
     if (worker->backoff_ms > WORKER_BACKOFF_MAX_MS)
         worker->backoff_ms = WORKER_BACKOFF_MAX_MS;
+    if (worker->up)
+        count_failure(worker, why);
     set_up(worker, false);
 }
 
@@ -195,6 +205,11 @@ struct worker *worker_create(uv_loop_t *loop, const char *name, struct link *tak
     return worker;
 }
 
+void worker_join(struct worker *worker, struct names *names)
+{
+    registry_join(worker->runners, names, worker);
+}
+
 static void free_handle(uv_handle_t *handle)
 {
     free(handle);
@@ -265,18 +280,127 @@ void worker_note_gone(struct worker *worker, const char *name)
     registry_remove(worker->runners, name);
 }
 
-void worker_listen(struct worker *worker, struct worker_listener *listener)
+void worker_note_used(struct worker *worker, const char *name)
 {
-    listener->prev = NULL;
-    listener->next = worker->listeners;
-    if (listener->next)
-        listener->next->prev = listener;
-    worker->listeners = listener;
+    const struct runner_info *known = registry_find(worker->runners, name);
+    if (!known || strcmp(known->state, "available") != 0)
+        return;
+    struct runner_info info = *known;
+    strcpy(info.state, "inUse");
+    info.since_ms = clock_wall_ms();
+    registry_put(worker->runners, &info);
 }
 
-void worker_unlisten(struct worker *worker, struct worker_listener *listener)
+void worker_listen(struct worker *worker, struct listener *listener)
 {
-    *(listener->prev ? &listener->prev->next : &worker->listeners) = listener->next;
-    if (listener->next)
-        listener->next->prev = listener->prev;
+    listeners_add(&worker->listeners, listener);
+}
+
+void worker_unlisten(struct worker *worker, struct listener *listener)
+{
+    listeners_remove(&worker->listeners, listener);
+}
+
+const struct worker_load *worker_get_load(const struct worker *worker)
+{
+    return &worker->load;
+}
+
+void worker_begin(struct worker *worker, bool pending)
+{
+    worker->load.operations++;
+    worker->load.pending += pending;
+}
+
+void worker_placed(struct worker *worker)
+{
+    worker->load.pending--;
+}
+
+void worker_end(struct worker *worker, bool pending)
+{
+    worker->load.pending -= pending;
+    if (--worker->load.operations == 0 && worker->draining)
+        listeners_tell(&worker->listeners);
+}
+
+bool worker_has_template(const struct worker *worker, const char *template_name)
+{
+    return worker->has_figures && strcmp(worker->figures.oven.template_name, template_name) == 0;
+}
+
+/* Whether its oven makes runners, as far as the last SNAPSHOT tells. */
+static bool can_cook(const struct worker_figures *figures)
+{
+    return figures->oven.count < figures->oven.max_runners &&
+           strcmp(figures->oven.status, "backingOff") != 0 &&
+           strcmp(figures->oven.status, "memory") != 0;
+}
+
+void worker_describe(const struct worker *worker, const char *template_name,
+                     struct placement_worker *known)
+{
+    const struct worker_figures *figures = &worker->figures;
+    *known = (struct placement_worker){
+        .up = worker->up,
+        .draining = worker->draining || worker->removed,
+        .failing = worker->health.failing,
+        .has_template = worker_has_template(worker, template_name),
+        .can_cook = can_cook(figures),
+        .warm = (int64_t)registry_available(worker->runners, template_name),
+        .pending = worker->load.pending,
+        .memory_bytes = figures->memory.available,
+    };
+}
+
+void worker_set_draining(struct worker *worker, bool draining)
+{
+    if (worker->draining == draining)
+        return;
+    worker->draining = draining;
+    log_info(draining ? "worker drains" : "worker resumes", LOG_S("worker", worker->name));
+    listeners_tell(&worker->listeners);
+}
+
+bool worker_draining(const struct worker *worker)
+{
+    return worker->draining;
+}
+
+void worker_remove(struct worker *worker)
+{
+    worker->removed = true;
+    listeners_tell(&worker->listeners);
+}
+
+bool worker_removed(const struct worker *worker)
+{
+    return worker->removed;
+}
+
+void worker_failed(struct worker *worker, const struct err *why)
+{
+    if (worker->up && count_failure(worker, why)) /* one that is down has been counted */
+        listeners_tell(&worker->listeners);
+}
+
+void worker_went_well(struct worker *worker)
+{
+    health_went_well(&worker->health);
+}
+
+void worker_probed(struct worker *worker, const struct err *why)
+{
+    if (why) {
+        health_probe_failed(&worker->health, why);
+        return;
+    }
+    health_probed_well(&worker->health, clock_wall_ms());
+    log_info("worker probed and taken back", LOG_S("worker", worker->name));
+    listeners_tell(&worker->listeners);
+}
+
+const struct health *worker_health(const struct worker *worker)
+{
+    return &worker->health;
 }

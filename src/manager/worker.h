@@ -5,6 +5,9 @@
 #define MANAGER_WORKER_H
 
 #include "../link/link.h"
+#include "health.h"
+#include "listeners.h"
+#include "placement.h"
 #include "registry.h"
 
 #include <uv.h>
@@ -37,8 +40,11 @@ struct worker_figures {
     } oven;
 };
 
-/* Takes link; watching begins at once. name is copied. */
+/* Takes link; watching begins in the loop's next turn. name is copied. */
 struct worker *worker_create(uv_loop_t *loop, const char *name, struct link *take_link);
+
+/* Its runners' names go into names, which outlives it. */
+void worker_join(struct worker *worker, struct names *names);
 
 /* NULL is fine. Nobody may be waiting, and no connection of its link may be open. */
 void worker_destroy(struct worker *worker);
@@ -65,13 +71,50 @@ const struct registry *worker_runners(const struct worker *worker);
 void worker_note_kept(struct worker *worker, const char *name, const char *owner);
 void worker_note_gone(struct worker *worker, const char *name);
 
-/* Calls changed after the worker went up or down. Set it up in a struct that outlives it. */
-struct worker_listener {
-    void (*changed)(struct worker_listener *listener);
-    struct worker_listener *prev, *next;
+/* A run was told which runner it has: that one is no longer there for another. */
+void worker_note_used(struct worker *worker, const char *name);
+
+/* Tells the listener when the worker went up or down, began or ceased to fail or to drain, or is
+ * being removed.
+ */
+void worker_listen(struct worker *worker, struct listener *listener);
+void worker_unlisten(struct worker *worker, struct listener *listener);
+
+/* Operations that are on their way to it or going on there; they keep it in memory. pending: of
+ * those, runs that have no runner yet.
+ */
+struct worker_load {
+    unsigned operations, pending;
 };
-void worker_listen(struct worker *worker, struct worker_listener *listener);
-void worker_unlisten(struct worker *worker, struct worker_listener *listener);
+const struct worker_load *worker_get_load(const struct worker *worker);
+void worker_begin(struct worker *worker, bool pending);
+void worker_placed(struct worker *worker); /* one that was pending is so no more */
+
+/* The end of what worker_begin began. The listeners of a worker that drains hear of the last one.
+ */
+void worker_end(struct worker *worker, bool pending);
+
+bool worker_has_template(const struct worker *worker, const char *template_name);
+
+/* What placement must know of it; not tried. */
+void worker_describe(const struct worker *worker, const char *template_name,
+                     struct placement_worker *known);
+
+/* Draining: no fresh runner is taken here; what is there goes on. Set by an admin. */
+void worker_set_draining(struct worker *worker, bool draining);
+bool worker_draining(const struct worker *worker);
+
+/* Removed: its operations end now. Those that listen must have let go of it when this returns. */
+void worker_remove(struct worker *worker);
+bool worker_removed(const struct worker *worker);
+
+/* What happened there. A worker that fails again and again is not used until a probe, which the
+ * fleet sends, went well.
+ */
+void worker_failed(struct worker *worker, const struct err *why);
+void worker_went_well(struct worker *worker);
+void worker_probed(struct worker *worker, const struct err *why); /* NULL: it went well */
+const struct health *worker_health(const struct worker *worker);
 
 /* The payload of a SNAPSHOT; *runners is its "runners" array or NULL, owned by json. */
 int worker_parse_figures(const json_t *json, struct worker_figures *figures, json_t **runners,

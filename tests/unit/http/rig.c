@@ -57,7 +57,7 @@ void rig_start(struct rig *rig)
     add_token(rig, "other", TOKEN_USER, 'c', rig->other);
     store_wait(rig->store);
     rig->tokens = tokens_create(rig->store, &err);
-    rig->fleet = fleet_create();
+    rig->fleet = fleet_create(&rig->loop);
     fleet_add(rig->fleet,
               worker_create(&rig->loop, "local", link_local_create(&rig->loop, rig->socket)));
     int fd = http_listen(rig->config.http_listen, &err);

@@ -14,11 +14,13 @@ struct rig {
     struct fake_worker *fake;
     struct fleet *fleet;
     struct worker *worker;
-    struct worker_listener listener;
+    struct listener listener;
     unsigned changes;
 };
 
-static void on_changed(struct worker_listener *listener)
+static const struct fleet_tried none;
+
+static void on_changed(struct listener *listener)
 {
     struct rig *rig = (struct rig *)((char *)listener - offsetof(struct rig, listener));
     rig->changes++;
@@ -33,7 +35,7 @@ static int set_up(void **state)
     snprintf(rig->path, sizeof(rig->path), "%s", scratch_path(rig->folder, "worker.sock"));
     rig->fake = fake_worker_create(&rig->loop, rig->path);
     rig->worker = worker_create(&rig->loop, "local", link_local_create(&rig->loop, rig->path));
-    rig->fleet = fleet_create();
+    rig->fleet = fleet_create(&rig->loop);
     fleet_add(rig->fleet, rig->worker);
     rig->listener.changed = on_changed;
     worker_listen(rig->worker, &rig->listener);
@@ -65,7 +67,7 @@ static void test_figures(void **state)
     assert_string_equal(figures->disk.filesystem, "ext4");
     assert_int_equal(figures->oven.available, 5);
     assert_true(figures->load[1] == 0.25);
-    assert_ptr_equal(fleet_pick(rig->fleet), rig->worker);
+    assert_ptr_equal(fleet_place(rig->fleet, "base", &none), rig->worker);
     fake_worker_oven(rig->fake, 77, 3, "full", "many");
     loop_wait(&rig->loop, worker_get_figures(rig->worker)->oven.available == 77);
     assert_int_equal(rig->changes, 1);
@@ -99,7 +101,8 @@ static void test_down_and_up_again(void **state)
     assert_int_equal(rig->changes, 2);
     assert_contains(worker_last_error(rig->worker), "closed");
     assert_non_null(registry_find(runners, "old")); /* believed until the next one speaks */
-    assert_ptr_equal(fleet_pick(rig->fleet), rig->worker);
+    assert_null(fleet_place(rig->fleet, "base", &none));
+    assert_true(fleet_hope_until(rig->fleet, &none) > 0);
     rig->fake = fake_worker_create(&rig->loop, rig->path);
     loop_wait(&rig->loop, worker_up(rig->worker));
     assert_int_equal(rig->changes, 3);
