@@ -226,7 +226,9 @@ class Stack:
         return host.containers(self.prefix)
 
     def programs(self):
-        """(what, pid) of our own programs, for PeakMemory; not what runs in the containers."""
+        """(what, pid) of our own programs, for PeakMemory; not what runs in the containers. A copy of
+        the agent that is about to become a user's program has its name still, but is not PID 1.
+        """
         names = {
             "codeland": "manager",
             "codeland-worker": "worker",
@@ -237,7 +239,11 @@ class Stack:
         daemons = [daemon.pid for daemon in (self.worker, self.manager) if daemon.running()]
         pids = [*daemons, *host.children(self.worker.pid), *host.cgroup_processes(self.prefix)]
         known = [(names.get(host.status_field(pid, "Name")), pid) for pid in pids]
-        return [(name, pid) for name, pid in known if name]
+        return [
+            (name, pid)
+            for name, pid in known
+            if name and (name != "agent" or host.status_field(pid, "NSpid").split()[-1:] == ["1"])
+        ]
 
     def left_behind(self):
         """What the stack would leave on this machine if all were over now."""
