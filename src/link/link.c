@@ -4,6 +4,7 @@
 #include "../common/json.h"
 #include "../common/log.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct link_conn {
     const struct link_conn_ops *ops; /* NULL while it is a spare */
     void *data;
     bool greeted, ended;
+    mono_us started;
     struct link_conn *prev, *next; /* in link->spares */
 };
 
@@ -83,7 +85,7 @@ static void conn_failed(struct link_conn *conn, const struct err *why)
     link_conn_destroy(conn);
 }
 
-static int check_hello(const struct frame *frame, struct err *err)
+static int check_hello(struct link *link, const struct frame *frame, struct err *err)
 {
     if (frame->type == FRAME_LINK_ERROR) {
         cleanup_json json_t *refusal = json_parse_object(frame->payload, frame->len, false, err);
@@ -102,9 +104,15 @@ static int check_hello(const struct frame *frame, struct err *err)
         err->code = ERR_BAD_GATEWAY;
         return -1;
     }
+    const char *program = "";
+    if (json_get_string(hello, "program", false, &program, NULL, err) != 0)
+        return -1;
+    str_format(link->status.program, sizeof(link->status.program), "%s", program);
     if (protocol != PROTOCOL_VERSION)
-        return err_set(err, ERR_BAD_GATEWAY, "the worker speaks protocol %d, this manager %d",
-                       (int)protocol, PROTOCOL_VERSION);
+        return err_set(err, ERR_BAD_GATEWAY,
+                       "the worker (%.40s) speaks protocol %d, this manager (codeland %s) %d: "
+                       "install it again (codeland worker doctor NAME --install)",
+                       program, (int)protocol, CODELAND_VERSION, PROTOCOL_VERSION);
     return 0;
 }
 
@@ -125,11 +133,12 @@ static void on_chan_frame(struct chan *chan, const struct frame *frame, void *da
         return;
     }
     struct err err;
-    if (check_hello(frame, &err) != 0) {
+    if (check_hello(conn->link, frame, &err) != 0) {
         conn_failed(conn, &err);
         return;
     }
     conn->greeted = true;
+    conn->link->status.latency_us = clock_now(&clock_system) - conn->started;
     set_status(conn->link, true, NULL);
 }
 
@@ -161,6 +170,7 @@ static struct link_conn *connect_new(struct link *link, struct err *err)
 {
     struct link_conn *conn = mem_new(struct link_conn);
     conn->link = link;
+    conn->started = clock_now(&clock_system);
     conn->chan = link->transport->connect(link->self, link->loop, &conn_chan_ops, conn, err);
     if (!conn->chan) {
         set_status(link, false, err);
@@ -248,6 +258,11 @@ void link_conn_destroy(struct link_conn *conn)
         return;
     chan_destroy(conn->chan, false);
     free(conn);
+}
+
+struct link_status *link_transport_status(struct link *link)
+{
+    return &link->status;
 }
 
 const struct link_status *link_get_status(const struct link *link)

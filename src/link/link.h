@@ -32,6 +32,9 @@ struct link_transport {
 /* Takes self. Nothing is connected before the first link_open. */
 struct link *link_create(uv_loop_t *loop, const struct link_transport *transport, void *take_self);
 
+/* Where a transport notes its last_line. */
+struct link_status *link_transport_status(struct link *link);
+
 /* A link to the unix socket at path, which is copied. */
 struct link *link_local_create(uv_loop_t *loop, const char *path);
 
@@ -70,6 +73,9 @@ struct link_status {
     bool up;
     int64_t since_ms; /* wall time of the last change; 0: never connected */
     char last_error[240];
+    int64_t latency_us;  /* from connect to the worker's hello, last; 0: not known */
+    char last_line[240]; /* what the transport's program (ssh) said last; "" */
+    char program[64];    /* of the worker's hello: "codeland-worker 0.1.0" */
 };
 
 const struct link_status *link_get_status(const struct link *link);

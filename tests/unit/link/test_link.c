@@ -162,7 +162,8 @@ static void test_hellos_that_are_wrong(void **state)
         enum frame_type type;
         const char *text, *words;
     } cases[] = {
-        {FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"x\"}", "protocol 2, this manager 1"},
+        {FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"x\"}",
+         "x) speaks protocol 2, this manager"},
         {FRAME_LINK_HELLO, "{\"program\":\"x\"}", "protocol: is missing"},
         {FRAME_LINK_HELLO, "nonsense", "not JSON"},
         {FRAME_RESULT, "{}", "RESULT before its hello"},
