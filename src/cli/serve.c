@@ -1,11 +1,14 @@
 #include "verbs.h"
 
 #include "../common/fd.h"
+#include "../common/locate.h"
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/options.h"
 #include "../common/str.h"
 #include "../http/server.h"
+#include "../link/ssh.h"
+#include "../manager/provision.h"
 #include "privileges.h"
 
 #include <errno.h>
@@ -22,6 +25,8 @@
  */
 struct manager {
     struct config config;
+    const char *config_path; /* NULL: the default one, which may be missing */
+    char ssh_folder[PATH_MAX];
     struct privileges privileges;
     uv_loop_t loop;
     uv_signal_t signals[2];
@@ -29,6 +34,7 @@ struct manager {
     struct store *store;
     struct tokens *tokens;
     struct fleet *fleet;
+    struct provisioner *provisioner;
     struct http_server *server;
     unsigned leave_turns;
     bool left;
@@ -43,6 +49,7 @@ static void leave(struct manager *manager)
         return;
     manager->left = true;
     http_server_destroy(manager->server);
+    provisioner_destroy(manager->provisioner);
     fleet_destroy(manager->fleet);
     tokens_destroy(manager->tokens);
     store_destroy(manager->store);
@@ -99,10 +106,11 @@ static void set_descriptor_limit(const struct config *config)
                  LOG_D("have", (int64_t)limit.rlim_cur), LOG_D("want", (int64_t)want));
 }
 
-/* The manager's own folder, which it keeps writing to once it is no longer root. */
-static int prepare_folder(const struct manager *manager, char *path, size_t room, struct err *err)
+/* A folder of the manager's own, which it keeps writing to once it is no longer root. */
+static int prepare_folder(const struct manager *manager, const char *below, char *path, size_t room,
+                          struct err *err)
 {
-    if (!str_format(path, room, "%s/manager", manager->config.paths_state_dir))
+    if (!str_format(path, room, "%s/manager%s", manager->config.paths_state_dir, below))
         return err_set(err, ERR_INTERNAL, "paths.state_dir is too long");
     if (fd_mkdirs(manager->config.paths_state_dir, 0755, err) != 0 ||
         fd_mkdirs(path, 0700, err) != 0)
@@ -118,7 +126,8 @@ static int prepare_folder(const struct manager *manager, char *path, size_t room
 static int open_store(struct manager *manager, struct err *err)
 {
     char folder[PATH_MAX], path[PATH_MAX];
-    if (prepare_folder(manager, folder, sizeof(folder), err) != 0)
+    if (prepare_folder(manager, "", folder, sizeof(folder), err) != 0 ||
+        prepare_folder(manager, "/ssh", manager->ssh_folder, sizeof(manager->ssh_folder), err) != 0)
         return -1;
     if (!str_format(path, sizeof(path), "%s/codeland.db", folder))
         return err_set(err, ERR_INTERNAL, "paths.state_dir is too long");
@@ -133,32 +142,72 @@ static int open_store(struct manager *manager, struct err *err)
     return tokens_ensure_admin(manager->tokens, path, err);
 }
 
+static struct ssh_place ssh_place(const struct manager *manager)
+{
+    return (struct ssh_place){
+        .folder = manager->ssh_folder,
+        .config = manager->config.ssh_config,
+    };
+}
+
+/* The link that a worker is reached by; NULL when there cannot be one. */
+static struct link *make_link(struct manager *manager, const struct worker_spec *spec,
+                              struct err *err)
+{
+    const struct ssh_place place = ssh_place(manager);
+    if (spec->host[0])
+        return link_ssh_create(&manager->loop, spec, &place, err);
+    return link_local_create(&manager->loop, spec->socket);
+}
+
+static int add_worker(struct manager *manager, const struct worker_spec *spec, struct err *err)
+{
+    struct link *link = make_link(manager, spec, err);
+    if (!link)
+        return err_context(err, "worker %s", spec->name);
+    fleet_add(manager->fleet, worker_create(&manager->loop, spec->name, link));
+    return 0;
+}
+
+/* Those of the settings; without any, the one on this machine. */
 static int add_workers(struct manager *manager, struct err *err)
 {
-    char path[PATH_MAX];
-    if (!str_format(path, sizeof(path), "%s/worker.sock", manager->config.paths_run_dir))
-        return err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
+    struct worker_specs hosts = {0};
+    const char *path = manager->config_path ? manager->config_path : CONFIG_DEFAULT_PATH;
     manager->fleet = fleet_create(&manager->loop);
-    fleet_add(manager->fleet, worker_create(&manager->loop, manager->config.worker_name,
-                                            link_local_create(&manager->loop, path)));
-    return 0;
+    int rc = config_read_hosts(path, !manager->config_path, &hosts, err);
+    if (rc == 0 && hosts.count == 0) {
+        struct worker_spec *local = worker_specs_put(&hosts, manager->config.worker_name, err);
+        if (!local || !str_format(local->socket, sizeof(local->socket), "%s/worker.sock",
+                                  manager->config.paths_run_dir))
+            rc = err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
+    }
+    for (size_t i = 0; rc == 0 && i < hosts.count; i++)
+        rc = add_worker(manager, &hosts.items[i], err);
+    worker_specs_finish(&hosts);
+    return rc;
 }
 
 static int start(struct manager *manager, struct err *err)
 {
+    char self[PATH_MAX];
     cleanup_close int fd = -1;
     if (privileges_find(&manager->privileges, manager->config.http_user, manager->config.http_group,
                         err) != 0 ||
         privileges_seal(&manager->privileges, err) != 0)
         return -1;
     fd = http_listen(manager->config.http_listen, err);
-    if (fd < 0 || open_store(manager, err) != 0 || add_workers(manager, err) != 0)
+    if (fd < 0 || open_store(manager, err) != 0 || add_workers(manager, err) != 0 ||
+        locate_self(self, err) != 0)
         return -1;
+    const struct ssh_place place = ssh_place(manager);
+    manager->provisioner = provisioner_create(&manager->loop, &place, self);
     const struct app app = {
         .loop = &manager->loop,
         .config = &manager->config,
         .fleet = manager->fleet,
         .tokens = manager->tokens,
+        .provisioner = manager->provisioner,
     };
     manager->server = http_server_create(&app, steal_fd(&fd), &http_timeouts_default, err);
     if (!manager->server)
@@ -166,10 +215,11 @@ static int start(struct manager *manager, struct err *err)
     return privileges_drop(&manager->privileges, err);
 }
 
-static int serve(const struct config *config)
+static int serve(const struct options *options)
 {
+    const struct config *config = &options->config;
     struct err err;
-    struct manager manager = {.config = *config};
+    struct manager manager = {.config = *config, .config_path = options->config_path};
     umask(077);
     log_init("codeland", config_log_level(config));
     set_descriptor_limit(config);
@@ -217,5 +267,5 @@ int cli_serve(int argc, char **argv)
         printf("%s: ok\n", options.config_path ? options.config_path : CONFIG_DEFAULT_PATH);
         return EXIT_OK;
     }
-    return serve(&options.config);
+    return serve(&options);
 }

@@ -17,6 +17,10 @@ void api_worker_get(struct exchange *exchange);
 void api_worker_zombies_list(struct exchange *exchange);
 void api_worker_zombies_remove(struct exchange *exchange);
 
+/* api_doctor.c */
+void api_doctor_start(struct exchange *exchange);
+void api_doctor_get(struct exchange *exchange);
+
 /* health.c */
 void health_alive(struct exchange *exchange);
 void health_ready(struct exchange *exchange);

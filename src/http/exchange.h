@@ -20,12 +20,15 @@
 #define EXCHANGE_PATH_MAX 160
 #define EXCHANGE_QUERY_MAX 256
 
+struct provisioner;
+
 /* What all handlers work with. */
 struct app {
     uv_loop_t *loop;
     const struct config *config;
     struct fleet *fleet;
     struct tokens *tokens;
+    struct provisioner *provisioner;
 };
 
 struct exchange {

@@ -18,6 +18,8 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/v1/runner/:runner", false, false, api_runner_get},
     {HTTP_POST, "/api/v1/runner/:runner", false, false, api_runner_exec},
     {HTTP_DELETE, "/api/v1/runner/:runner", false, false, api_runner_delete},
+    {HTTP_GET, "/api/v1/doctor", false, true, api_doctor_get},
+    {HTTP_POST, "/api/v1/doctor", false, true, api_doctor_start},
     {HTTP_GET, "/api/v1/worker", false, false, api_worker_get},
     {HTTP_GET, "/api/v1/worker/zombies", false, true, api_worker_zombies_list},
     {HTTP_DELETE, "/api/v1/worker/zombies", false, true, api_worker_zombies_remove},

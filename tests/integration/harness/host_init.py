@@ -1,0 +1,64 @@
+"""The first process of a worker host that is a few namespaces of this machine (hosts.py).
+
+    host_init.py FOLDER ADDRESS DISK_BYTES
+
+FOLDER has `etc` and `state`, which become /etc/codeland and (without DISK_BYTES) /var/lib/codeland,
+and sshd_config. What is written elsewhere below /etc, /usr/local, /var/lib and /run is of this host
+alone, and is gone with it. Starts sshd again whenever that ends, and reaps.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+
+def run(*words):
+    subprocess.run(words, check=True)
+
+
+def overlay(folder, target):
+    name = target.strip("/").replace("/", "-")
+    upper, work = f"{folder}/layers/{name}", f"{folder}/layers/{name}.work"
+    os.makedirs(upper)
+    os.makedirs(work)
+    run("mount", "-t", "overlay", "overlay", target, "-o",
+        f"lowerdir={target},upperdir={upper},workdir={work}")
+
+
+def make_root(folder, disk):
+    run("mount", "--make-rprivate", "/")
+    os.makedirs(f"{folder}/layers")
+    run("mount", "-t", "tmpfs", "layers", f"{folder}/layers")
+    for target in ("/etc", "/usr/local", "/var/lib"):
+        overlay(folder, target)
+    os.makedirs("/etc/codeland", exist_ok=True)
+    run("mount", "--bind", f"{folder}/etc", "/etc/codeland")
+    os.makedirs("/var/lib/codeland", exist_ok=True)
+    if disk:
+        run("mount", "-t", "tmpfs", "disk", "/var/lib/codeland", "-o", f"size={disk},mode=755")
+    else:
+        run("mount", "--bind", f"{folder}/state", "/var/lib/codeland")
+    run("mount", "-t", "tmpfs", "run", "/run", "-o", "mode=755")
+    os.makedirs("/run/sshd", mode=0o755)
+    if os.path.exists(f"{folder}/dpkg-status"):
+        run("mount", "--bind", f"{folder}/dpkg-status", "/var/lib/dpkg/status")
+
+
+def main():
+    folder, address, disk = sys.argv[1:]
+    make_root(folder, int(disk))
+    run("ip", "link", "set", "lo", "up")
+    sshd = ["/usr/sbin/sshd", "-D", "-f", f"{folder}/sshd_config", "-E", f"{folder}/sshd.log"]
+    listening = subprocess.Popen(sshd).pid
+    with open(f"{folder}/up", "w", encoding="ascii") as file:
+        file.write(address)
+    while True:
+        pid, _ = os.wait()
+        if pid == listening:
+            time.sleep(0.1)  # its address may be on its way
+            listening = subprocess.Popen(sshd).pid
+
+
+if __name__ == "__main__":
+    main()
