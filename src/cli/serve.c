@@ -35,6 +35,7 @@ struct manager {
     struct tokens *tokens;
     struct fleet *fleet;
     struct provisioner *provisioner;
+    struct workers *workers;
     struct http_server *server;
     unsigned leave_turns;
     bool left;
@@ -53,6 +54,7 @@ static void leave(struct manager *manager)
     fleet_destroy(manager->fleet);
     tokens_destroy(manager->tokens);
     store_destroy(manager->store);
+    workers_destroy(manager->workers);
     for (size_t i = 0; i < ARRAY_LEN(manager->signals); i++)
         uv_close((uv_handle_t *)&manager->signals[i], NULL);
     uv_close((uv_handle_t *)&manager->leaving, NULL);
@@ -91,13 +93,17 @@ static void watch_signals(struct manager *manager)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* A descriptor for every client and one for the run that each may have; no more than that, because
- * libwebsockets makes its tables as long as the limit.
+/* Descriptors of each worker's link: its WATCH, those kept ready, and some to spare. */
+#define WORKER_DESCRIPTORS (LINK_SPARES + 4)
+
+/* A descriptor for every client and one for the run that each may have, and the links'; no more
+ * than that, because libwebsockets makes its tables as long as the limit.
  */
 static void set_descriptor_limit(const struct config *config)
 {
     struct rlimit limit;
-    rlim_t want = (rlim_t)config->http_connections_max * 2 + 128;
+    rlim_t want =
+        (rlim_t)config->http_connections_max * 2 + 128 + FLEET_WORKERS_MAX * WORKER_DESCRIPTORS;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
@@ -151,40 +157,32 @@ static struct ssh_place ssh_place(const struct manager *manager)
 }
 
 /* The link that a worker is reached by; NULL when there cannot be one. */
-static struct link *make_link(struct manager *manager, const struct worker_spec *spec,
+static struct link *make_link(uv_loop_t *loop, const struct worker_spec *spec, void *data,
                               struct err *err)
 {
-    const struct ssh_place place = ssh_place(manager);
-    if (spec->host[0])
-        return link_ssh_create(&manager->loop, spec, &place, err);
-    return link_local_create(&manager->loop, spec->socket);
+    const struct ssh_place place = ssh_place(data);
+    return spec->host[0] ? link_ssh_create(loop, spec, &place, err)
+                         : link_local_create(loop, spec->socket);
 }
 
-static int add_worker(struct manager *manager, const struct worker_spec *spec, struct err *err)
-{
-    struct link *link = make_link(manager, spec, err);
-    if (!link)
-        return err_context(err, "worker %s", spec->name);
-    fleet_add(manager->fleet, worker_create(&manager->loop, spec->name, link));
-    return 0;
-}
-
-/* Those of the settings; without any, the one on this machine. */
 static int add_workers(struct manager *manager, struct err *err)
 {
-    struct worker_specs hosts = {0};
-    const char *path = manager->config_path ? manager->config_path : CONFIG_DEFAULT_PATH;
+    struct worker_specs configured = {0};
+    struct worker_spec local;
     manager->fleet = fleet_create(&manager->loop);
-    int rc = config_read_hosts(path, !manager->config_path, &hosts, err);
-    if (rc == 0 && hosts.count == 0) {
-        struct worker_spec *local = worker_specs_put(&hosts, manager->config.worker_name, err);
-        if (!local || !str_format(local->socket, sizeof(local->socket), "%s/worker.sock",
-                                  manager->config.paths_run_dir))
-            rc = err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
-    }
-    for (size_t i = 0; rc == 0 && i < hosts.count; i++)
-        rc = add_worker(manager, &hosts.items[i], err);
-    worker_specs_finish(&hosts);
+    manager->workers =
+        workers_create(&manager->loop, manager->fleet, manager->store, make_link, manager);
+    int rc = 0;
+    if (!worker_spec_init(&local, manager->config.worker_name) ||
+        !str_format(local.socket, sizeof(local.socket), "%s/worker.sock",
+                    manager->config.paths_run_dir))
+        rc = err_set(err, ERR_INTERNAL, "paths.run_dir is too long");
+    if (rc == 0)
+        rc = config_read_hosts(manager->config_path ? manager->config_path : CONFIG_DEFAULT_PATH,
+                               !manager->config_path, &configured, err);
+    if (rc == 0)
+        rc = workers_load(manager->workers, &configured, &local, err);
+    worker_specs_finish(&configured);
     return rc;
 }
 
@@ -206,6 +204,7 @@ static int start(struct manager *manager, struct err *err)
         .loop = &manager->loop,
         .config = &manager->config,
         .fleet = manager->fleet,
+        .workers = manager->workers,
         .tokens = manager->tokens,
         .provisioner = manager->provisioner,
     };

@@ -14,8 +14,18 @@ void api_runner_delete(struct exchange *exchange);
 
 /* api_worker.c */
 void api_worker_get(struct exchange *exchange);
-void api_worker_zombies_list(struct exchange *exchange);
-void api_worker_zombies_remove(struct exchange *exchange);
+
+/* api_workers.c */
+void api_workers_list(struct exchange *exchange);
+void api_workers_get(struct exchange *exchange);
+void api_workers_add(struct exchange *exchange);
+void api_workers_remove(struct exchange *exchange);
+void api_workers_drain(struct exchange *exchange);
+void api_workers_resume(struct exchange *exchange);
+
+/* api_zombies.c */
+void api_zombies_list(struct exchange *exchange);
+void api_zombies_remove(struct exchange *exchange);
 
 /* api_doctor.c */
 void api_doctor_start(struct exchange *exchange);

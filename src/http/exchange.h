@@ -11,6 +11,7 @@
 #include "../manager/fleet.h"
 #include "../manager/op.h"
 #include "../manager/tokens.h"
+#include "../manager/workers.h"
 #include "head.h"
 #include "json_writer.h"
 
@@ -27,6 +28,7 @@ struct app {
     uv_loop_t *loop;
     const struct config *config;
     struct fleet *fleet;
+    struct workers *workers;
     struct tokens *tokens;
     struct provisioner *provisioner;
 };
@@ -39,6 +41,7 @@ struct exchange {
     char path[EXCHANGE_PATH_MAX + 1];   /* as sent, cut if it was longer; for the log */
     char query[EXCHANGE_QUERY_MAX + 1]; /* as sent */
     char runner[NAME_MAX_LEN + 1];      /* the path's :runner */
+    char worker[NAME_MAX_LEN + 1];      /* the path's :worker */
     char owner[TOKEN_OWNER_MAX + 1];    /* who asks; "" on a route that needs no token */
     bool admin;
     const char *body; /* valid until the handler returns */

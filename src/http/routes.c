@@ -21,8 +21,14 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/v1/doctor", false, true, api_doctor_get},
     {HTTP_POST, "/api/v1/doctor", false, true, api_doctor_start},
     {HTTP_GET, "/api/v1/worker", false, false, api_worker_get},
-    {HTTP_GET, "/api/v1/worker/zombies", false, true, api_worker_zombies_list},
-    {HTTP_DELETE, "/api/v1/worker/zombies", false, true, api_worker_zombies_remove},
+    {HTTP_GET, "/api/v1/worker/zombies", false, true, api_zombies_list},
+    {HTTP_DELETE, "/api/v1/worker/zombies", false, true, api_zombies_remove},
+    {HTTP_GET, "/api/v1/workers", false, false, api_workers_list},
+    {HTTP_POST, "/api/v1/workers", false, true, api_workers_add},
+    {HTTP_GET, "/api/v1/workers/:worker", false, false, api_workers_get},
+    {HTTP_DELETE, "/api/v1/workers/:worker", false, true, api_workers_remove},
+    {HTTP_POST, "/api/v1/workers/:worker/drain", false, true, api_workers_drain},
+    {HTTP_POST, "/api/v1/workers/:worker/resume", false, true, api_workers_resume},
 };
 
 static struct http_slice first_segment(const char *text, size_t len)
@@ -31,15 +37,17 @@ static struct http_slice first_segment(const char *text, size_t len)
     return (struct http_slice){text, slash ? (size_t)(slash - text) : len};
 }
 
-/* Both are without their leading slash here. *runner is the segment that :runner stands for. */
-static bool matches(const char *pattern, struct http_slice path, struct http_slice *runner)
+/* Both are without their leading slash here. *name is the segment that :runner or :worker stands
+ * for.
+ */
+static bool matches(const char *pattern, struct http_slice path, struct http_slice *name)
 {
     size_t pattern_len = strlen(pattern);
     for (;;) {
         struct http_slice want = first_segment(pattern, pattern_len);
         struct http_slice have = first_segment(path.text, path.len);
         if (want.len > 0 && want.text[0] == ':' && have.len > 0)
-            *runner = have;
+            *name = have;
         else if (want.len != have.len || memcmp(want.text, have.text, want.len) != 0)
             return false;
         bool pattern_over = want.len == pattern_len, path_over = have.len == path.len;
@@ -58,13 +66,13 @@ static void add_allowed(char allow[ROUTES_ALLOW_MAX], const char *method)
 }
 
 static const struct route *find(enum http_method method, struct http_slice path,
-                                struct http_slice *runner, char allow[ROUTES_ALLOW_MAX],
+                                struct http_slice *name, char allow[ROUTES_ALLOW_MAX],
                                 struct err *err)
 {
     const struct route *first = NULL;
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         const struct route *route = &routes[i];
-        if (first ? strcmp(first->path, route->path) != 0 : !matches(route->path + 1, path, runner))
+        if (first ? strcmp(first->path, route->path) != 0 : !matches(route->path + 1, path, name))
             continue;
         first = route;
         if (route->method == method || (route->method == HTTP_GET && method == HTTP_HEAD))
@@ -94,16 +102,17 @@ const struct route *routes_find(enum http_method method, struct http_slice path,
         err_set(err, ERR_METHOD_NOT_ALLOWED, "allowed here: %s", allow);
         return NULL;
     }
-    struct http_slice runner = {0};
+    struct http_slice name = {0};
     path = (struct http_slice){path.text + 1, path.len - 1};
-    const struct route *route = find(method, path, &runner, allow, err);
-    if (!route || !runner.text)
+    const struct route *route = find(method, path, &name, allow, err);
+    if (!route || !name.text)
         return route;
-    if (http_decode(runner, false, exchange->runner, sizeof(exchange->runner)) &&
-        id_name_valid(exchange->runner))
+    bool of_worker = strstr(route->path, "/:worker");
+    char *text = of_worker ? exchange->worker : exchange->runner;
+    if (http_decode(name, false, text, sizeof(exchange->runner)) && id_name_valid(text))
         return route;
-    exchange->runner[0] = '\0';
-    err_set(err, ERR_RUNNER_NOT_FOUND, "\"%.*s\" is no runner's name",
-            runner.len > 60 ? 60 : (int)runner.len, runner.text);
+    text[0] = '\0';
+    err_set(err, of_worker ? ERR_NOT_FOUND : ERR_RUNNER_NOT_FOUND, "\"%.*s\" is no %s's name",
+            name.len > 60 ? 60 : (int)name.len, name.text, of_worker ? "worker" : "runner");
     return NULL;
 }

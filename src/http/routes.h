@@ -12,8 +12,9 @@ struct route {
     void (*handle)(struct exchange *exchange);
 };
 
-/* The row for a method and a path as sent. Fills exchange->runner. NULL with ERR_NOT_FOUND,
- * ERR_RUNNER_NOT_FOUND for a name that no runner can have, or ERR_METHOD_NOT_ALLOWED. allow is then
+/* The row for a method and a path as sent. Fills exchange->runner or exchange->worker. NULL with
+ * ERR_NOT_FOUND, ERR_RUNNER_NOT_FOUND for a name that no runner can have, or
+ * ERR_METHOD_NOT_ALLOWED. allow is then
  * the list for the Allow header, also with HTTP_OPTIONS, which has no row and fails likewise.
  */
 #define ROUTES_ALLOW_MAX 64

@@ -136,13 +136,6 @@ int fleet_remove(struct fleet *fleet, struct worker *worker, int64_t wait_ms, fl
     return 0;
 }
 
-void fleet_forget_removal(struct fleet *fleet, void *data)
-{
-    for (size_t i = 0; i < fleet->count; i++)
-        if (fleet->members[i]->leaving && fleet->members[i]->data == data)
-            fleet->members[i]->removed = NULL;
-}
-
 bool fleet_leaving(const struct fleet *fleet, const struct worker *worker)
 {
     return find_member(fleet, worker)->leaving;

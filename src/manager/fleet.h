@@ -35,9 +35,6 @@ typedef void (*fleet_removed_cb)(void *data);
 int fleet_remove(struct fleet *fleet, struct worker *worker, int64_t wait_ms, fleet_removed_cb done,
                  void *data, struct err *err);
 
-/* done will not fire; the removal goes on. */
-void fleet_forget_removal(struct fleet *fleet, void *data);
-
 /* Being removed. */
 bool fleet_leaving(const struct fleet *fleet, const struct worker *worker);
 

@@ -3,6 +3,7 @@
 #include "../common/ids.h"
 #include "../common/log.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 #include "worker.h"
 
 #include <string.h>
@@ -173,7 +174,7 @@ int names_reserve(struct names *names, const char *name, struct err *err)
             return err_set(err, ERR_NAME_TAKEN, "name: there is a runner %s already", name);
     struct entry *entry = mem_new(struct entry);
     entry->hash = hash;
-    strncpy(entry->reserved, name, NAME_MAX_LEN);
+    str_format(entry->reserved, sizeof(entry->reserved), "%s", name);
     put(names, entry);
     return 0;
 }

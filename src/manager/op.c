@@ -3,6 +3,7 @@
 #include "../common/clock.h"
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 
 #include <string.h>
 
@@ -360,7 +361,7 @@ struct op *op_place(uv_loop_t *loop, struct fleet *fleet, const char *template_n
 {
     struct op *op = create(loop, reach_ms, last_ms, ops, data);
     op->fleet = fleet;
-    strncpy(op->template_name, template_name, NAME_MAX_LEN);
+    str_format(op->template_name, sizeof(op->template_name), "%s", template_name);
     try_send(op);
     if (op->worker || op->looking || op->tries > 0)
         return op;

@@ -2,6 +2,7 @@
 
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 #include "names.h"
 
 #include <string.h>
@@ -46,7 +47,7 @@ static void tally_in(struct registry *registry, const char *template_name)
                                         (registry->tally_count + 1) * sizeof(*registry->tallies));
         tally = &registry->tallies[registry->tally_count++];
         *tally = (struct tally){0};
-        strncpy(tally->template_name, template_name, NAME_MAX_LEN);
+        str_format(tally->template_name, sizeof(tally->template_name), "%s", template_name);
     }
     tally->available++;
 }

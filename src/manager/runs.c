@@ -3,6 +3,7 @@
 #include "../common/clock.h"
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 
 #include <string.h>
 
@@ -333,7 +334,7 @@ static int prepare(struct run *run, struct err *err)
         return 0;
     if (names_reserve(fleet_names(run->fleet), request->keep_name, err) != 0)
         return -1;
-    strncpy(run->reserved, request->keep_name, NAME_MAX_LEN);
+    str_format(run->reserved, sizeof(run->reserved), "%s", request->keep_name);
     return 0;
 }
 

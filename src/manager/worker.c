@@ -18,7 +18,8 @@ struct worker {
     uv_timer_t *timer; /* frees itself when it is closed */
     unsigned backoff_ms;
     bool up, has_figures;
-    mono_us since;
+    mono_us since, asked; /* asked: when the WATCH was begun */
+    double latency_ms;
     char last_error[240];
     struct worker_figures figures;
     struct registry *runners;
@@ -99,8 +100,10 @@ static int on_snapshot(struct worker *worker, const json_t *json, struct err *er
     json_t *runners;
     if (worker_parse_figures(json, &figures, &runners, err) != 0)
         return -1;
-    if (!worker->up)
-        registry_clear(worker->runners); /* the first of a WATCH resets all */
+    if (!worker->up) { /* the first of a WATCH resets all */
+        registry_clear(worker->runners);
+        worker->latency_ms = (double)(clock_now(&clock_system) - worker->asked) / US_PER_MS;
+    }
     if (put_runners(worker, runners, err) != 0)
         return -1;
     worker->figures = figures;
@@ -186,6 +189,7 @@ static void start_watch(struct worker *worker)
         watch_failed(worker, &err);
         return;
     }
+    worker->asked = clock_now(&clock_system);
     uv_timer_start(worker->timer, on_silence, WORKER_SILENCE_MS, 0);
     link_conn_send(worker->watch, FRAME_WATCH, "{}", 2);
 }
@@ -197,6 +201,7 @@ struct worker *worker_create(uv_loop_t *loop, const char *name, struct link *tak
     worker->link = take_link;
     worker->runners = registry_create();
     worker->backoff_ms = WORKER_BACKOFF_MIN_MS;
+    worker->latency_ms = -1;
     worker->since = clock_now(&clock_system);
     worker->timer = mem_new(uv_timer_t);
     uv_timer_init(loop, worker->timer);
@@ -244,6 +249,11 @@ bool worker_up(const struct worker *worker)
 int64_t worker_since_us(const struct worker *worker)
 {
     return worker->since;
+}
+
+double worker_latency_ms(const struct worker *worker)
+{
+    return worker->latency_ms;
 }
 
 const char *worker_last_error(const struct worker *worker)

@@ -58,6 +58,9 @@ bool worker_up(const struct worker *worker);
 /* Monotonic time since which it is up, or down. */
 int64_t worker_since_us(const struct worker *worker);
 
+/* How long the worker took from the WATCH's begin to its first SNAPSHOT; below 0: not known yet. */
+double worker_latency_ms(const struct worker *worker);
+
 /* What went wrong last, "" when nothing ever did. */
 const char *worker_last_error(const struct worker *worker);
 

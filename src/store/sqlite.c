@@ -17,8 +17,7 @@
 
 static const char *const role_names[] = {[TOKEN_USER] = "user", [TOKEN_ADMIN] = "admin"};
 
-/* db's last error as ours. */
-static int fail(sqlite3 *db, const char *doing, struct err *err)
+int sqlite_fail(sqlite3 *db, const char *doing, struct err *err)
 {
     int extended = sqlite3_extended_errcode(db);
     int sys_errno = sqlite3_system_errno(db);
@@ -42,7 +41,7 @@ static int fail(sqlite3 *db, const char *doing, struct err *err)
 
 static int execute(sqlite3 *db, const char *sql, const char *doing, struct err *err)
 {
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(db, doing, err);
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(db, doing, err);
 }
 
 /* The one number that a pragma or a count gives. */
@@ -50,12 +49,12 @@ static int query_int(sqlite3 *db, const char *sql, int *value, struct err *err)
 {
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        return fail(db, "open", err);
+        return sqlite_fail(db, "open", err);
     int rc = 0;
     if (sqlite3_step(statement) == SQLITE_ROW)
         *value = sqlite3_column_int(statement, 0);
     else
-        rc = fail(db, "open", err);
+        rc = sqlite_fail(db, "open", err);
     sqlite3_finalize(statement);
     return rc;
 }
@@ -65,10 +64,10 @@ static int set_wal(sqlite3 *db, struct err *err)
 {
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &statement, NULL) != SQLITE_OK)
-        return fail(db, "open", err);
+        return sqlite_fail(db, "open", err);
     int rc = 0;
     if (sqlite3_step(statement) != SQLITE_ROW)
-        rc = fail(db, "open", err);
+        rc = sqlite_fail(db, "open", err);
     else if (strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0)
         rc = err_set(err, ERR_INTERNAL, "store: this file system cannot hold a write-ahead log");
     sqlite3_finalize(statement);
@@ -152,7 +151,7 @@ int sqlite_open(const char *path, sqlite3 **db, struct err *err)
     int rc = 0;
     if (sqlite3_open_v2(path, &opened, flags | (in_memory ? SQLITE_OPEN_MEMORY : 0), NULL) !=
         SQLITE_OK)
-        rc = fail(opened, "open", err);
+        rc = sqlite_fail(opened, "open", err);
     if (rc == 0)
         sqlite3_busy_timeout(opened, BUSY_TIMEOUT_MS);
     /* Looked at before the first pragma that writes: what is not ours stays as it is. */
@@ -180,10 +179,9 @@ void sqlite_close(sqlite3 *db)
     sqlite3_close(db);
 }
 
-/* Runs a statement that returns no row, and finalizes it. */
-static int run(sqlite3 *db, sqlite3_stmt *statement, const char *doing, struct err *err)
+int sqlite_run(sqlite3 *db, sqlite3_stmt *statement, const char *doing, struct err *err)
 {
-    int rc = sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(db, doing, err);
+    int rc = sqlite3_step(statement) == SQLITE_DONE ? 0 : sqlite_fail(db, doing, err);
     sqlite3_finalize(statement);
     return rc;
 }
@@ -195,7 +193,7 @@ int sqlite_add_token(sqlite3 *db, const struct token *token, struct err *err)
         " VALUES (?, ?, ?, ?, ?, ?, ?)";
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v2(db, sql, sizeof(sql), &statement, NULL) != SQLITE_OK)
-        return fail(db, "add a token", err);
+        return sqlite_fail(db, "add a token", err);
     sqlite3_bind_text(statement, 1, token->id, -1, SQLITE_STATIC);
     sqlite3_bind_blob(statement, 2, token->hash, sizeof(token->hash), SQLITE_STATIC);
     sqlite3_bind_text(statement, 3, token->owner, -1, SQLITE_STATIC);
@@ -203,7 +201,7 @@ int sqlite_add_token(sqlite3 *db, const struct token *token, struct err *err)
     sqlite3_bind_int(statement, 5, token->from_file);
     sqlite3_bind_int64(statement, 6, token->created_ms);
     sqlite3_bind_int64(statement, 7, token->expires_ms);
-    return run(db, statement, "add a token", err);
+    return sqlite_run(db, statement, "add a token", err);
 }
 
 /* The table's own checks have seen to lengths and roles; a file that was tampered with has not. */
@@ -234,7 +232,7 @@ int sqlite_list_tokens(sqlite3 *db, struct token **list, size_t *count, struct e
                               " FROM token ORDER BY created_ms, id";
     sqlite3_stmt *row;
     if (sqlite3_prepare_v2(db, sql, sizeof(sql), &row, NULL) != SQLITE_OK)
-        return fail(db, "list the tokens", err);
+        return sqlite_fail(db, "list the tokens", err);
     cleanup_free struct token *tokens = NULL;
     size_t len = 0, room = 0;
     int status, rc = 0;
@@ -246,7 +244,7 @@ int sqlite_list_tokens(sqlite3 *db, struct token **list, size_t *count, struct e
         rc = read_token(row, &tokens[len++], err);
     }
     if (rc == 0 && status != SQLITE_DONE)
-        rc = fail(db, "list the tokens", err);
+        rc = sqlite_fail(db, "list the tokens", err);
     sqlite3_finalize(row);
     if (rc != 0)
         return -1;
@@ -259,9 +257,9 @@ int sqlite_delete_token(sqlite3 *db, const char *id, struct err *err)
 {
     sqlite3_stmt *statement;
     if (sqlite3_prepare_v2(db, "DELETE FROM token WHERE id = ?", -1, &statement, NULL) != SQLITE_OK)
-        return fail(db, "delete a token", err);
+        return sqlite_fail(db, "delete a token", err);
     sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC);
-    if (run(db, statement, "delete a token", err) != 0)
+    if (sqlite_run(db, statement, "delete a token", err) != 0)
         return -1;
     if (sqlite3_changes(db) == 0)
         return err_set(err, ERR_NOT_FOUND, "store: there is no token %s", id);

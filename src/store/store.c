@@ -2,7 +2,7 @@
 
 #include "../common/mem.h"
 #include "../common/str.h"
-#include "sqlite.h"
+#include "store_job.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,22 +11,6 @@
  * and moves each to `done`; the uv_async wakes the loop, which answers and frees them. The mutex
  * guards the lists and the flags between them; the connection belongs to the thread once it runs.
  */
-struct job {
-    struct job *next;
-    void (*work)(struct job *job, sqlite3 *db);
-    void (*answer)(const struct job *job, const struct err *err);
-    union {
-        store_done_cb done;
-        store_tokens_cb tokens;
-    } cb;
-    void *data;
-    bool failed;
-    struct err err;
-    struct token token; /* what to add, or the id of what to delete */
-    struct token *list; /* what was found */
-    size_t count;
-};
-
 struct jobs {
     struct job *first, **end;
 };
@@ -70,6 +54,7 @@ static struct job *jobs_take(struct jobs *jobs)
 static void job_free(struct job *job)
 {
     free(job->list);
+    free(job->workers);
     free(job);
 }
 
@@ -116,7 +101,7 @@ static void on_wake(uv_async_t *wake)
     answer_done(wake->data);
 }
 
-static void post(struct store *store, struct job *job)
+void store_post(struct store *store, struct job *job)
 {
     pthread_mutex_lock(&store->mutex);
     if (store->unanswered >= STORE_QUEUE_MAX) {
@@ -209,7 +194,7 @@ void store_wait(struct store *store)
     pthread_mutex_unlock(&store->mutex);
 }
 
-static void answer_plain(const struct job *job, const struct err *err)
+void store_answer_plain(const struct job *job, const struct err *err)
 {
     job->cb.done(err, job->data);
 }
@@ -223,11 +208,11 @@ void store_add_token(struct store *store, const struct token *token, store_done_
 {
     struct job *job = mem_new(struct job);
     *job = (struct job){.work = work_add_token,
-                        .answer = answer_plain,
+                        .answer = store_answer_plain,
                         .cb.done = done,
                         .data = data,
                         .token = *token};
-    post(store, job);
+    store_post(store, job);
 }
 
 static void work_list_tokens(struct job *job, sqlite3 *db)
@@ -245,7 +230,7 @@ void store_list_tokens(struct store *store, store_tokens_cb done, void *data)
     struct job *job = mem_new(struct job);
     *job = (struct job){
         .work = work_list_tokens, .answer = answer_tokens, .cb.tokens = done, .data = data};
-    post(store, job);
+    store_post(store, job);
 }
 
 static void work_delete_token(struct job *job, sqlite3 *db)
@@ -257,8 +242,8 @@ void store_delete_token(struct store *store, const char *id, store_done_cb done,
 {
     struct job *job = mem_new(struct job);
     *job = (struct job){
-        .work = work_delete_token, .answer = answer_plain, .cb.done = done, .data = data};
+        .work = work_delete_token, .answer = store_answer_plain, .cb.done = done, .data = data};
     if (!str_format(job->token.id, sizeof(job->token.id), "%s", id))
         job->token.id[0] = '\0'; /* cut, it could name another; "" names none */
-    post(store, job);
+    store_post(store, job);
 }

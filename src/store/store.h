@@ -34,6 +34,16 @@ struct token {
     unsigned char hash[TOKEN_HASH_LEN]; /* SHA-256 of the text, which is kept nowhere */
 };
 
+#define STORE_WORKER_NAME_MAX 41
+#define STORE_WORKER_SPEC_MAX 4096
+
+struct store_worker {
+    char name[STORE_WORKER_NAME_MAX + 1];
+    char spec[STORE_WORKER_SPEC_MAX + 1]; /* JSON; "" for one that is only drained here */
+    bool draining;
+    int64_t created_ms; /* since 1970 */
+};
+
 /* Opens the file at path, makes it when it is missing, and brings its schema up to date in one
  * transaction; blocks. When root makes it, it is given to its folder's owner. Fails, with the file
  * as it was, when a newer program wrote it, when it is no store or damaged (then with advice), or
@@ -58,6 +68,8 @@ void store_wait(struct store *store);
 typedef void (*store_done_cb)(const struct err *err, void *data);
 typedef void (*store_tokens_cb)(const struct token *tokens, size_t count, const struct err *err,
                                 void *data);
+typedef void (*store_workers_cb)(const struct store_worker *workers, size_t count,
+                                 const struct err *err, void *data);
 
 /* token is copied. ERR_NAME_TAKEN when its id or its hash is there already. */
 void store_add_token(struct store *store, const struct token *token, store_done_cb done,
@@ -68,5 +80,21 @@ void store_list_tokens(struct store *store, store_tokens_cb done, void *data);
 
 /* ERR_NOT_FOUND when there is none of that id. */
 void store_delete_token(struct store *store, const char *id, store_done_cb done, void *data);
+
+/* worker is copied; its `draining` is not looked at. ERR_NAME_TAKEN when there is one already. */
+void store_add_worker(struct store *store, const struct store_worker *worker, store_done_cb done,
+                      void *data);
+
+/* All that were added or are drained, those first that were added first; valid during the callback
+ * only.
+ */
+void store_list_workers(struct store *store, store_workers_cb done, void *data);
+
+/* Forgets also that it is drained. ERR_NOT_FOUND when it was not added here. */
+void store_delete_worker(struct store *store, const char *name, store_done_cb done, void *data);
+
+/* The worker need not have been added here. */
+void store_drain_worker(struct store *store, const char *name, bool draining, store_done_cb done,
+                        void *data);
 
 #endif

@@ -85,7 +85,7 @@ def test_zombies(stack, api, planted):
     for _ in range(2):  # looking changes nothing
         answer = api.get("/worker/zombies")
         assert answer.status == 200 and answer.json["zombies"] == [name]
-        assert answer.json["res"] == {name: {"name": name}}
+        assert answer.json["res"] == {name: {"name": name, "worker": "local"}}
     assert process.poll() is None
     answer = api.delete("/worker/zombies")
     assert answer.status == 200

@@ -45,6 +45,15 @@ void rig_init(struct rig *rig)
     snprintf(rig->socket, sizeof(rig->socket), "%s", scratch_path(rig->folder, "worker.sock"));
 }
 
+struct link *rig_link(uv_loop_t *loop, const struct worker_spec *spec, void *data, struct err *err)
+{
+    (void)data;
+    if (!spec->host[0])
+        return link_local_create(loop, spec->socket);
+    err_set(err, ERR_BAD_REQUEST, "ssh: not in this test");
+    return NULL;
+}
+
 void rig_start(struct rig *rig)
 {
     struct err err;
@@ -58,8 +67,12 @@ void rig_start(struct rig *rig)
     store_wait(rig->store);
     rig->tokens = tokens_create(rig->store, &err);
     rig->fleet = fleet_create(&rig->loop);
-    fleet_add(rig->fleet,
-              worker_create(&rig->loop, "local", link_local_create(&rig->loop, rig->socket)));
+    rig->workers = workers_create(&rig->loop, rig->fleet, rig->store, rig_link, NULL);
+    struct worker_spec local;
+    const struct worker_specs none = {0};
+    worker_spec_init(&local, "local");
+    assert_ok(worker_spec_set(&local, "socket", rig->socket, &err), err);
+    assert_ok(workers_load(rig->workers, &none, &local, &err), err);
     int fd = http_listen(rig->config.http_listen, &err);
     if (fd < 0)
         fail_msg("%s", err.msg);
@@ -71,6 +84,7 @@ void rig_start(struct rig *rig)
         .loop = &rig->loop,
         .config = &rig->config,
         .fleet = rig->fleet,
+        .workers = rig->workers,
         .tokens = rig->tokens,
     };
     rig->server = http_server_create(&app, fd, &rig->timeouts, &err);
@@ -86,6 +100,7 @@ void rig_stop(struct rig *rig)
     fake_worker_destroy(rig->fake);
     tokens_destroy(rig->tokens);
     store_destroy(rig->store);
+    workers_destroy(rig->workers);
     scratch_remove(rig->folder);
     loop_finish(&rig->loop);
 }

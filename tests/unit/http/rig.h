@@ -21,6 +21,7 @@ struct rig {
     struct store *store;
     struct tokens *tokens;
     struct fleet *fleet;
+    struct workers *workers;
     struct http_server *server;
     int port;
     char admin[64];           /* the text of an admin's token */
@@ -39,6 +40,9 @@ int rig_tear_down(void **state);
 void rig_kill_worker(struct rig *rig);
 void rig_revive_worker(struct rig *rig); /* does not wait for the manager to notice */
 struct worker *rig_worker(const struct rig *rig);
+
+/* What the manager reaches workers by: unix sockets alone. */
+struct link *rig_link(uv_loop_t *loop, const struct worker_spec *spec, void *data, struct err *err);
 
 struct client {
     struct rig *rig;

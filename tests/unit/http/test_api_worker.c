@@ -43,8 +43,9 @@ static void test_zombies(void **state)
     struct answer answer;
     rig_call(rig, "GET", "/api/v1/worker/zombies", rig->admin, NULL, &answer);
     assert_int_equal(answer.status, 200);
-    assert_string_equal(answer.body, "{\"res\":{\"cr-zombie\":{\"name\":\"cr-zombie\"}},"
-                                     "\"zombies\":[\"cr-zombie\"]}");
+    assert_string_equal(answer.body,
+                        "{\"res\":{\"cr-zombie\":{\"name\":\"cr-zombie\",\"worker\":\"local\"}},"
+                        "\"zombies\":[\"cr-zombie\"]}");
     answer_free(&answer);
     rig_call(rig, "DELETE", "/api/v1/worker/zombies", rig->admin, NULL, &answer);
     assert_int_equal(answer.status, 200);

@@ -34,7 +34,7 @@ static void test_found(void **state)
     assert_handler(HTTP_POST, "/api/v1/runner/running", api_runner_exec, "running");
     assert_handler(HTTP_GET, "/api/v1/runner/de%6Do", api_runner_get, "demo");
     assert_handler(HTTP_DELETE, "/api/v1/runner/cr-1", api_runner_delete, "cr-1");
-    assert_handler(HTTP_DELETE, "/api/v1/worker/zombies", api_worker_zombies_remove, "");
+    assert_handler(HTTP_DELETE, "/api/v1/worker/zombies", api_zombies_remove, "");
 }
 
 /* Every route but the two that say whether we live needs a token. */

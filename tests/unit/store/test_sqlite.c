@@ -186,7 +186,7 @@ static void file_is_private_durable_and_marked(void **state)
     assert_int_equal(query(db, "PRAGMA synchronous"), 2);
     assert_int_equal(query(db, "PRAGMA foreign_keys"), 1);
     assert_int_equal(query(db, "PRAGMA application_id"), 0x434C4E44);
-    assert_int_equal(query(db, "PRAGMA user_version"), 1);
+    assert_int_equal(query(db, "PRAGMA user_version"), 2);
     assert_int_equal(query(db, "SELECT count(*) FROM pragma_journal_mode WHERE 1"), 1);
     assert_int_equal(query(db, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
     sqlite_close(db);
@@ -232,7 +232,7 @@ static void newer_schema_is_refused(void **state)
     (void)state;
     sqlite_close(open_ok(path()));
     meddle(path(), "PRAGMA user_version = 99");
-    refused_untouched(ERR_INTERNAL, "schema 99 and this program knows up to 1");
+    refused_untouched(ERR_INTERNAL, "schema 99 and this program knows up to 2");
     meddle(path(), "PRAGMA user_version = -1");
     refused_untouched(ERR_INTERNAL, "schema -1");
 }
@@ -242,7 +242,7 @@ static void database_of_another_program_is_refused(void **state)
     (void)state;
     meddle(path(), "CREATE TABLE token (id); INSERT INTO token VALUES (1)");
     refused_untouched(ERR_INTERNAL, "another program");
-    meddle(path(), "DROP TABLE token; PRAGMA user_version = 1");
+    meddle(path(), "DROP TABLE token; PRAGMA user_version = 2");
     refused_untouched(ERR_INTERNAL, "another program");
     meddle(path(), "PRAGMA user_version = 0; PRAGMA application_id = 7");
     refused_untouched(ERR_INTERNAL, "another program");
@@ -382,6 +382,71 @@ static void full_disk_loses_nothing(void **state)
     sqlite_close(db);
 }
 
+static void add_worker(sqlite3 *db, const char *name, int64_t created_ms)
+{
+    struct store_worker worker = {.created_ms = created_ms};
+    snprintf(worker.name, sizeof(worker.name), "%s", name);
+    snprintf(worker.spec, sizeof(worker.spec), "{\"name\":\"%s\"}", name);
+    assert_ok(sqlite_add_worker(db, &worker, &err), err);
+}
+
+/* Name, spec and state of each, as one text. */
+static void assert_workers(sqlite3 *db, const char *want)
+{
+    char text[500] = "";
+    struct store_worker *list;
+    size_t count;
+    assert_ok(sqlite_list_workers(db, &list, &count, &err), err);
+    for (size_t i = 0; i < count; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s;", list[i].name,
+                 list[i].spec, list[i].draining ? " drained" : "");
+    free(list);
+    assert_string_equal(text, want);
+}
+
+static void workers_come_back_as_they_were(void **state)
+{
+    (void)state;
+    sqlite3 *db = open_ok(path());
+    assert_workers(db, "");
+    add_worker(db, "b", 1);
+    add_worker(db, "a", 2);
+    for (int i = 0; i < 2; i++) { /* saying it twice changes nothing */
+        assert_ok(sqlite_drain_worker(db, "a", true, &err), err);
+        assert_ok(sqlite_drain_worker(db, "elsewhere", true, &err), err);
+    }
+    sqlite_close(db);
+    db = open_ok(path());
+    assert_workers(db, "elsewhere drained;b{\"name\":\"b\"};a{\"name\":\"a\"} drained;");
+    struct store_worker again = {.name = "a", .spec = "{}"};
+    assert_fails(sqlite_add_worker(db, &again, &err), err, ERR_NAME_TAKEN, "add a worker");
+    assert_ok(sqlite_drain_worker(db, "elsewhere", false, &err), err);
+    assert_ok(sqlite_delete_worker(db, "a", &err), err);
+    assert_workers(db, "b{\"name\":\"b\"};");
+    assert_fails(sqlite_delete_worker(db, "a", &err), err, ERR_NOT_FOUND, "no worker a");
+    add_worker(db, "a", 3);
+    assert_workers(db, "b{\"name\":\"b\"};a{\"name\":\"a\"};"); /* drained no more */
+    struct store_worker empty = {.name = "c"};
+    assert_fails(sqlite_add_worker(db, &empty, &err), err, ERR_INTERNAL, "CHECK");
+    sqlite_close(db);
+}
+
+/* A store of the first version keeps its tokens and learns of workers. */
+static void first_schema_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    sqlite3 *db = open_ok(path());
+    struct token token = token_of(1);
+    assert_ok(sqlite_add_token(db, &token, &err), err);
+    sqlite_close(db);
+    meddle(path(), "DROP TABLE worker; DROP TABLE drained_worker; PRAGMA user_version = 1");
+    db = open_ok(path());
+    assert_int_equal(count_of(db), 1);
+    add_worker(db, "a", 1);
+    assert_workers(db, "a{\"name\":\"a\"};");
+    sqlite_close(db);
+}
+
 int main(void)
 {
     scratch_own_mounts();
@@ -404,6 +469,8 @@ int main(void)
         TEST(read_only_file_system_is_an_error),
         TEST(full_disk_at_the_first_open_can_be_mended),
         TEST(full_disk_loses_nothing),
+        TEST(workers_come_back_as_they_were),
+        TEST(first_schema_is_brought_up_to_date),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

@@ -1,0 +1,25 @@
+/* What the API tells of a worker. */
+#ifndef HTTP_WORKER_JSON_H
+#define HTTP_WORKER_JSON_H
+
+#include "../manager/workers.h"
+#include "json_writer.h"
+
+struct worker_view {
+    const struct worker *worker;
+    bool leaving;                   /* being removed */
+    const struct worker_spec *spec; /* NULL: not told */
+    enum workers_source source;
+};
+
+/* An object of GET /workers. */
+void worker_json_put_view(struct json_writer *json, const struct worker_view *view);
+
+/* One member each: "link"; "worker", "oven", "memory" and "df" of a worker that has figures. */
+void worker_json_put_link(struct json_writer *json, const struct worker *worker);
+void worker_json_put_worker(struct json_writer *json, const struct worker *worker);
+void worker_json_put_oven(struct json_writer *json, const struct worker *worker);
+void worker_json_put_memory(struct json_writer *json, const struct worker *worker);
+void worker_json_put_df(struct json_writer *json, const struct worker *worker);
+
+#endif
