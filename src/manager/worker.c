@@ -22,6 +22,7 @@ struct worker {
     double latency_ms;
     char last_error[240];
     struct worker_figures figures;
+    json_t *templates; /* of the last SNAPSHOT, checked */
     struct registry *runners;
     struct listeners listeners;
     struct worker_load load;
@@ -108,6 +109,8 @@ static int on_snapshot(struct worker *worker, const json_t *json, struct err *er
         return -1;
     worker->figures = figures;
     worker->has_figures = true;
+    json_decref(worker->templates);
+    worker->templates = json_incref(json_object_get(json, "templates"));
     worker->backoff_ms = WORKER_BACKOFF_MIN_MS;
     set_up(worker, true);
     return 0;
@@ -228,6 +231,7 @@ void worker_destroy(struct worker *worker)
     uv_close((uv_handle_t *)worker->timer, free_handle);
     link_destroy(worker->link);
     registry_destroy(worker->runners);
+    json_decref(worker->templates);
     free(worker);
 }
 
@@ -264,6 +268,11 @@ const char *worker_last_error(const struct worker *worker)
 const struct worker_figures *worker_get_figures(const struct worker *worker)
 {
     return worker->has_figures ? &worker->figures : NULL;
+}
+
+const json_t *worker_languages(const struct worker *worker, size_t index)
+{
+    return json_object_get(json_array_get(worker->templates, index), "languages");
 }
 
 const struct registry *worker_runners(const struct worker *worker)
@@ -336,15 +345,23 @@ void worker_end(struct worker *worker, bool pending)
 
 bool worker_has_template(const struct worker *worker, const char *template_name)
 {
-    return worker->has_figures && strcmp(worker->figures.oven.template_name, template_name) == 0;
+    return worker_oven(worker, template_name) != NULL;
 }
 
-/* Whether its oven makes runners, as far as the last SNAPSHOT tells. */
-static bool can_cook(const struct worker_figures *figures)
+/* Whether its oven makes runners, as far as the last SNAPSHOT tells. Idle runners of other templates
+ * give way.
+ */
+static bool can_cook(const struct worker_figures *figures, const struct worker_oven *oven)
 {
-    return figures->oven.count < figures->oven.max_runners &&
-           strcmp(figures->oven.status, "backingOff") != 0 &&
-           strcmp(figures->oven.status, "memory") != 0;
+    if (!oven)
+        return false;
+    int64_t others = 0;
+    for (size_t i = 0; i < figures->ovens_len; i++)
+        if (&figures->ovens[i] != oven)
+            others += figures->ovens[i].available;
+    return figures->oven.count - others < figures->oven.max_runners &&
+           oven->count < oven->max_runners && !oven->paused && !oven->draining &&
+           strcmp(oven->status, "backingOff") != 0 && strcmp(oven->status, "memory") != 0;
 }
 
 void worker_describe(const struct worker *worker, const char *template_name,
@@ -356,7 +373,7 @@ void worker_describe(const struct worker *worker, const char *template_name,
         .draining = worker->draining || worker->removed,
         .failing = worker->health.failing,
         .has_template = worker_has_template(worker, template_name),
-        .can_cook = can_cook(figures),
+        .can_cook = can_cook(figures, worker_oven(worker, template_name)),
         .warm = (int64_t)registry_available(worker->runners, template_name),
         .pending = worker->load.pending,
         .memory_bytes = figures->memory.available,

@@ -18,7 +18,19 @@
 /* A WATCH that has not been heard of for so long (it speaks every second) is given up. */
 #define WORKER_SILENCE_MS 10000
 
+#define WORKER_OVENS_MAX 32
+
 struct worker;
+
+/* One template of a worker, and its oven there. */
+struct worker_oven {
+    char name[NAME_MAX_LEN + 1], made[64], status[32], message[240];
+    int64_t bytes; /* of the template on the worker's disk; 0: unknown */
+    int64_t cooking, available, in_use, freeing, count, waiting;
+    int64_t target, min_available, mem_target, max_runners;
+    bool paused, draining;
+    double cook_ms;
+};
 
 /* A plain value: the last SNAPSHOT. */
 struct worker_figures {
@@ -37,7 +49,9 @@ struct worker_figures {
         int64_t cooking, available, in_use, freeing, count, waiting;
         int64_t min_available, mem_target, mem_ceiling, max_runners;
         double cook_ms;
-    } oven;
+    } oven; /* of the default template; inUse, freeing and count are of all */
+    struct worker_oven ovens[WORKER_OVENS_MAX]; /* of every template, the default one's first */
+    size_t ovens_len;
 };
 
 /* Takes link; watching begins in the loop's next turn. name is copied. */
@@ -66,6 +80,16 @@ const char *worker_last_error(const struct worker *worker);
 
 /* The last SNAPSHOT, also of a worker that is down; NULL before the first. */
 const struct worker_figures *worker_get_figures(const struct worker *worker);
+
+/* The oven of a template, "" for its default one; NULL when the worker has no such template or has
+ * not been reached yet. Valid until the loop's next turn.
+ */
+const struct worker_oven *worker_oven(const struct worker *worker, const char *template_name);
+
+/* The languages of the template that is figures->ovens[index]: [{"name", "version"}], borrowed;
+ * NULL when it told none.
+ */
+const json_t *worker_languages(const struct worker *worker, size_t index);
 
 /* What it runs; kept while it is down, reset by the first SNAPSHOT of the next WATCH. */
 const struct registry *worker_runners(const struct worker *worker);
@@ -122,5 +146,8 @@ const struct health *worker_health(const struct worker *worker);
 /* The payload of a SNAPSHOT; *runners is its "runners" array or NULL, owned by json. */
 int worker_parse_figures(const json_t *json, struct worker_figures *figures, json_t **runners,
                          struct err *err);
+
+/* Its "templates"; figures->oven is there already. */
+int worker_parse_ovens(const json_t *json, struct worker_figures *figures, struct err *err);
 
 #endif

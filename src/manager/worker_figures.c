@@ -100,11 +100,13 @@ static int parse_oven(const json_t *json, struct worker_figures *figures, struct
 int worker_parse_figures(const json_t *json, struct worker_figures *figures, json_t **runners,
                          struct err *err)
 {
-    static const char *const keys[] = {"worker", "memory", "disk", "load", "oven", "runners", NULL};
+    static const char *const keys[] = {"worker", "memory",    "disk",    "load",
+                                       "oven",   "templates", "runners", NULL};
     *figures = (struct worker_figures){0};
     *runners = NULL;
     if (json_only_keys(json, keys, err) != 0 || parse_worker(json, figures, err) != 0 ||
-        parse_host(json, figures, err) != 0 || parse_oven(json, figures, err) != 0)
+        parse_host(json, figures, err) != 0 || parse_oven(json, figures, err) != 0 ||
+        worker_parse_ovens(json, figures, err) != 0)
         return -1;
     return json_get_array(json, "runners", false, runners, err);
 }

@@ -29,6 +29,7 @@ struct engine_spec {
     char name[NAME_MAX_LEN + 1]; /* host name, cgroup name, container name */
     unsigned slot;               /* which id range; unique among runners that are not gone */
     const char *rootfs;          /* the template's root file system; copied */
+    int64_t rootfs_stamp;        /* which build of it; no matter to the engine */
     struct engine_limits limits;
     int64_t disk_bytes, disk_inodes;
 };

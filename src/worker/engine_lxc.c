@@ -423,7 +423,7 @@ static struct engine_runner *lxc_create(struct engine *base, const struct engine
     struct engine_lxc *engine = (struct engine_lxc *)base;
     struct engine_runner *handle = allocate(engine, spec, runner);
     if (!engine->starts_go_well && engine->config.check &&
-        engine->config.check(engine->config.data, &handle->why) != 0) {
+        engine->config.check(handle->spec.rootfs, engine->config.data, &handle->why) != 0) {
         end_soon(handle);
     } else if (ask_starter(handle, false) != 0) {
         err_sys(&handle->why, ERR_INTERNAL, errno, "cannot reach the starter");

@@ -24,9 +24,9 @@ struct engine_lxc_config {
     void (*starter_died)(void *data);
 
     /* Asked before a start unless the last one went well: says in a person's words what is wrong
-     * with the template, where liblxc would say which mount failed. May be NULL.
+     * with a template's root file system, where liblxc would say which mount failed. May be NULL.
      */
-    int (*check)(void *data, struct err *err);
+    int (*check)(const char *rootfs, void *data, struct err *err);
     void *data;
 };
 

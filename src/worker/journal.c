@@ -39,10 +39,11 @@ static char *describe(const struct journal *journal, const struct runner *runner
 {
     const struct engine *engine = roster_engine(runner->roster);
     cleanup_json json_t *entry = json_pack(
-        "{s:s, s:s, s:i, s:s, s:b, s:s, s:I, s:I, s:I, s:I}", "container", runner->spec.name,
+        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I}", "container", runner->spec.name,
         "name", runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name,
-        "kept", runner->kept, "owner", runner->owner, "operations", (json_int_t)runner->operations,
-        "pid", (json_int_t)engine->ops->init_pid(runner->handle), "disk",
+        "stamp", (json_int_t)runner->spec.rootfs_stamp, "kept", runner->kept, "owner",
+        runner->owner, "operations", (json_int_t)runner->operations, "pid",
+        (json_int_t)engine->ops->init_pid(runner->handle), "disk",
         (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes);
     char *text = json_dumps(entry, JSON_COMPACT);
     if (!text)
@@ -121,11 +122,12 @@ static int adopt_entry(const struct journal *journal, const char *file,
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
     const char *container = NULL, *name = NULL, *template_name = NULL, *owner = "";
-    int64_t slot = 0, operations = 0, pid = 0, disk = 0, inodes = 0;
+    int64_t slot = 0, stamp = 0, operations = 0, pid = 0, disk = 0, inodes = 0;
     bool kept = false;
     if (!entry || json_get_string(entry, "container", true, &container, NULL, err) != 0 ||
         json_get_string(entry, "name", true, &name, NULL, err) != 0 ||
         json_get_string(entry, "template", true, &template_name, NULL, err) != 0 ||
+        json_get_int(entry, "stamp", false, 0, INT64_MAX, &stamp, err) != 0 ||
         json_get_string(entry, "owner", true, &owner, NULL, err) != 0 ||
         json_get_bool(entry, "kept", true, &kept, err) != 0 ||
         json_get_int(entry, "slot", true, 0, UINT16_MAX, &slot, err) != 0 ||
@@ -144,6 +146,7 @@ static int adopt_entry(const struct journal *journal, const char *file,
     spec.disk_inodes = inodes;
     strcpy(spec.name, container);
     spec.slot = (unsigned)slot;
+    spec.rootfs_stamp = stamp;
     struct runner *runner = roster_adopt(journal->roster, &spec, name, template_name, owner, kept,
                                          (uint32_t)operations, (pid_t)pid, err);
     return runner ? 0 : -1;

@@ -4,7 +4,8 @@
 #include "engine_lxc_start.h"
 #include "hostinfo.h"
 #include "journal.h"
-#include "oven.h"
+#include "ovens.h"
+#include "pantry.h"
 #include "run.h"
 #include "server.h"
 #include "watch.h"
@@ -44,32 +45,32 @@ struct kitchen {
     uv_timer_t oven_timer, memory_timer, close_timer;
 };
 
-/* ---- the oven's clock ---- */
+/* ---- the ovens' clock ---- */
 
-static void on_oven_timer(uv_timer_t *timer);
+static void on_ovens_timer(uv_timer_t *timer);
 
-static void arm_oven(void *data)
+static void arm_ovens(void *data)
 {
     struct kitchen *kitchen = data;
-    mono_us next = oven_next_step(kitchen->services.oven);
+    mono_us next = ovens_next_step(kitchen->services.ovens);
     if (next == 0)
         return;
     mono_us left = next - clock_now(kitchen->services.clock);
     uint64_t delay_ms = left > 0 ? (uint64_t)(left + US_PER_MS - 1) / US_PER_MS : 0;
     uv_update_time(kitchen->config.loop);
-    uv_timer_start(&kitchen->oven_timer, on_oven_timer, delay_ms, 0);
+    uv_timer_start(&kitchen->oven_timer, on_ovens_timer, delay_ms, 0);
 }
 
-static void step_oven(struct kitchen *kitchen)
+static void step_ovens(struct kitchen *kitchen)
 {
     uv_timer_stop(&kitchen->oven_timer);
-    oven_step(kitchen->services.oven, kitchen->memory_used_percent);
-    arm_oven(kitchen);
+    ovens_step(kitchen->services.ovens, kitchen->memory_used_percent);
+    arm_ovens(kitchen);
 }
 
-static void on_oven_timer(uv_timer_t *timer)
+static void on_ovens_timer(uv_timer_t *timer)
 {
-    step_oven(timer->data);
+    step_ovens(timer->data);
 }
 
 static void on_memory_timer(uv_timer_t *timer)
@@ -78,7 +79,8 @@ static void on_memory_timer(uv_timer_t *timer)
     struct host_memory memory;
     hostinfo_memory(&memory);
     kitchen->memory_used_percent = hostinfo_memory_used_percent(&memory);
-    step_oven(kitchen);
+    pantry_look(kitchen->services.pantry);
+    step_ovens(kitchen);
 }
 
 /* ---- runners ---- */
@@ -135,8 +137,8 @@ static void remove_zombies(struct kitchen *kitchen)
 
 static void destroy_of_no_use(struct runner *runner, void *data)
 {
-    const struct kitchen *kitchen = data;
-    if (!runner->kept && strcmp(runner->template_name, kitchen->config.config->oven_template) != 0)
+    (void)data;
+    if (!runner->kept && !runner->oven)
         runner_destroy(runner);
 }
 
@@ -148,7 +150,7 @@ static void take_over(struct kitchen *kitchen, const struct engine_spec *spec)
     unsigned adopted = journal_adopt(kitchen->services.journal, spec);
     if (adopted > 0)
         log_info("adopting runners of an earlier worker", LOG_D("count", adopted));
-    roster_each(kitchen->services.roster, destroy_of_no_use, kitchen);
+    roster_each(kitchen->services.roster, destroy_of_no_use, NULL);
     remove_zombies(kitchen);
 }
 
@@ -163,11 +165,17 @@ static void on_starter_died(void *data)
     kitchen->config.broken(kitchen->config.data);
 }
 
-static int check_template(void *data, struct err *err)
+/* rootfs: STATE_DIR/templates/NAME/rootfs */
+static int check_template(const char *rootfs, void *data, struct err *err)
 {
     const struct kitchen *kitchen = data;
-    const struct config *config = kitchen->config.config;
-    return template_check(config->paths_state_dir, config->oven_template, err);
+    char name[NAME_MAX_LEN + 1] = "";
+    const char *end = strrchr(rootfs, '/'), *begin = end;
+    while (begin > rootfs && begin[-1] != '/')
+        begin--;
+    if (end)
+        str_format(name, sizeof(name), "%.*s", (int)(end - begin), begin);
+    return template_check(kitchen->config.config->paths_state_dir, name, err);
 }
 
 static int take_lock(struct kitchen *kitchen, struct err *err)
@@ -228,12 +236,15 @@ static struct engine_spec runner_spec(const struct kitchen *kitchen)
     };
 }
 
-static void open_oven(struct kitchen *kitchen, const struct engine_spec *spec)
+static void open_ovens(struct kitchen *kitchen, const struct engine_spec *spec)
 {
     const struct config *config = kitchen->config.config;
-    struct oven_config oven = {
+    const struct ovens_config ovens = {
+        .template = {.name = config->oven_template, .rootfs = kitchen->rootfs},
         .spec = *spec,
         .min_available = (unsigned)config->oven_min_available,
+        .min_available_other = (unsigned)config->oven_min_available_other,
+        .linger_us = config->oven_linger * US_PER_MS,
         .max_runners = (unsigned)config->oven_max_runners,
         .cook_parallel = (unsigned)config->oven_cook_parallel,
         .queue_length = (unsigned)config->oven_queue_length,
@@ -242,9 +253,10 @@ static void open_oven(struct kitchen *kitchen, const struct engine_spec *spec)
         .cook_timeout_us = config->oven_cook_timeout * US_PER_MS,
         .backoff_max_us = config->oven_backoff_max * US_PER_MS,
     };
-    str_format(oven.template_name, sizeof(oven.template_name), "%s", config->oven_template);
-    kitchen->services.oven = oven_create(kitchen->services.roster, &oven, kitchen->services.clock);
-    oven_on_wake(kitchen->services.oven, arm_oven, kitchen);
+    struct services *services = &kitchen->services;
+    services->ovens = ovens_create(services->roster, &ovens, services->clock);
+    ovens_on_wake(services->ovens, arm_ovens, kitchen);
+    services->pantry = pantry_create(services);
 }
 
 static json_t *describe_worker(const struct kitchen *kitchen)
@@ -284,7 +296,7 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
     if (!services->journal)
         return -1;
     const struct engine_spec spec = runner_spec(kitchen);
-    open_oven(kitchen, &spec);
+    open_ovens(kitchen, &spec);
     services->watch = watch_create(services, describe_worker(kitchen));
     services->runs = runs_create(services);
     take_over(kitchen, &spec);
@@ -379,7 +391,7 @@ void kitchen_close(struct kitchen *kitchen, bool leave_kept)
     kitchen->close_deadline = clock_now(kitchen->services.clock) + KITCHEN_CLOSE_MS * US_PER_MS;
     server_stop(kitchen->server);
     runs_end(kitchen->services.runs);
-    oven_stop(kitchen->services.oven);
+    ovens_stop(kitchen->services.ovens);
     roster_each(kitchen->services.roster, destroy_unless_kept, kitchen);
     uv_timer_start(&kitchen->close_timer, on_close_timer, 0, 5);
 }
@@ -409,7 +421,8 @@ void kitchen_destroy(struct kitchen *kitchen)
     bool all_gone = roster_total(kitchen->services.roster) == 0;
     server_destroy(kitchen->server);
     runs_destroy(kitchen->services.runs);
-    oven_destroy(kitchen->services.oven);
+    pantry_destroy(kitchen->services.pantry);
+    ovens_destroy(kitchen->services.ovens);
     watch_destroy(kitchen->services.watch);
     journal_destroy(kitchen->services.journal);
     remove_zombies(kitchen);

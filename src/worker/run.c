@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "journal.h"
 #include "op_parse.h"
+#include "pantry.h"
 #include "relay.h"
 #include "verdict.h"
 #include "watch.h"
@@ -404,18 +405,16 @@ static void take_fresh(struct run *run)
 {
     struct services *services = run->runs->services;
     const struct op_run *request = &run->request;
-    const char *have = services->config->oven_template;
     struct err err;
-    if (request->template_name[0] && strcmp(request->template_name, have) != 0) {
-        err_set(&err, ERR_NOT_AVAILABLE, "this worker has no template \"%.41s\", but \"%s\"",
-                request->template_name, have);
+    struct oven *oven = pantry_find(services->pantry, request->template_name, &err);
+    if (!oven) {
         fail(run, &err, 0);
     } else if (request->keep_name && roster_find(services->roster, request->keep_name)) {
         err_set(&err, ERR_NAME_TAKEN, "name: there is a runner %s already", request->keep_name);
         fail(run, &err, 0);
     } else {
         mono_us deadline = request->queue_ms ? run->asked + request->queue_ms * US_PER_MS : 0;
-        run->ticket = oven_take(services->oven, deadline, on_taken, run);
+        run->ticket = oven_take(oven, deadline, on_taken, run);
     }
 }
 

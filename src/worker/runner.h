@@ -25,6 +25,7 @@ enum runner_state {
 
 struct roster;
 struct run;
+struct oven;
 struct oven_shelf;
 
 /* Read freely; written by runner.c alone, except where a comment says otherwise. */
@@ -55,7 +56,10 @@ struct runner {
     int64_t memory_bytes;         /* last sample of its cgroup */
     struct engine_stats baseline; /* at the moment it became available */
 
-    /* For the oven (oven.c), which writes these itself: where it cooks or waits to be taken. */
+    /* For the ovens (ovens.c), which write these themselves: whose template it is of, and where it
+     * cooks or waits to be taken.
+     */
+    struct oven *oven;        /* NULL: there is none for its template */
     struct oven_shelf *shelf; /* NULL: on none */
     struct runner *shelf_prev, *shelf_next;
     mono_us shelved; /* when it was put there */

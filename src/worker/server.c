@@ -3,6 +3,8 @@
 #include "answer.h"
 #include "listener.h"
 #include "op_parse.h"
+#include "oven_json.h"
+#include "pantry.h"
 #include "run.h"
 #include "watch.h"
 
@@ -182,6 +184,24 @@ static void begin_zombies(struct client *client, const struct frame *frame)
     uv_queue_work(services->loop, &removal->work, remove_zombies, on_zombies_removed);
 }
 
+static void do_oven(struct client *client, const struct frame *frame)
+{
+    struct services *services = client->server->services;
+    struct err err;
+    struct oven_change change;
+    if (op_oven_parse(frame->payload, frame->len, &change, &err) != 0) {
+        refuse(client, &err);
+        return;
+    }
+    struct oven *oven = pantry_find(services->pantry, change.template_name, &err);
+    if (!oven || oven_json_change(services, oven, &change, &err) != 0) {
+        refuse(client, &err);
+        return;
+    }
+    answer_result(client_release(client),
+                  json_pack("{s:o}", "oven", oven_json_describe(services, oven)));
+}
+
 /* ---- connections ---- */
 
 static void begin_operation(struct client *client, const struct frame *frame)
@@ -201,6 +221,9 @@ static void begin_operation(struct client *client, const struct frame *frame)
         return;
     case FRAME_ZOMBIES:
         begin_zombies(client, frame);
+        return;
+    case FRAME_OVEN:
+        do_oven(client, frame);
         return;
     default:
         err_set(&err, ERR_BAD_REQUEST, "%s is not an operation", frame_name(frame->type));

@@ -3,12 +3,13 @@
 #define WORKER_SERVICES_H
 
 #include "../common/config.h"
-#include "oven.h"
+#include "ovens.h"
 #include "runner.h"
 
 #include <uv.h>
 
 struct journal;
+struct pantry;
 struct runs;
 struct watch;
 
@@ -17,7 +18,8 @@ struct services {
     const struct config *config;
     const struct clock *clock;
     struct roster *roster;
-    struct oven *oven;
+    struct ovens *ovens;
+    struct pantry *pantry;
     struct journal *journal;
     struct watch *watch;
     struct runs *runs;

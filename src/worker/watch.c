@@ -2,6 +2,7 @@
 
 #include "answer.h"
 #include "hostinfo.h"
+#include "oven_json.h"
 
 #include "../common/mem.h"
 #include "../common/str.h"
@@ -58,31 +59,13 @@ static json_t *describe_runner(const struct runner *runner)
         (json_int_t)runner->operations, "history", describe_history(runner));
 }
 
-static json_t *describe_oven(const struct services *services)
-{
-    struct oven_figures figures;
-    oven_get_figures(services->oven, &figures);
-    const struct config *config = services->config;
-    const struct roster *roster = services->roster;
-    const char *message = figures.message; /* may have been cut inside a character */
-    return json_pack(
-        "{s:s, s:s, s:s%, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:f}", "template",
-        config->oven_template, "status", oven_status_name(figures.status), "message", message,
-        str_utf8_valid(message, strlen(message)), "cooking", (int)figures.cooking, "available",
-        (int)figures.available, "inUse", (int)roster_count(roster, RUNNER_IN_USE), "freeing",
-        (int)roster_count(roster, RUNNER_FREEING), "count", (int)roster_total(roster), "waiting",
-        (int)figures.waiting, "minAvailable", (json_int_t)config->oven_min_available, "memTarget",
-        (json_int_t)config->oven_mem_target, "memCeiling", (json_int_t)config->oven_mem_ceiling,
-        "maxRunners", (json_int_t)config->oven_max_runners, "cookMs",
-        (double)figures.cook_us / US_PER_MS);
-}
-
 static json_t *describe_all(const struct watch *watch)
 {
     json_t *snapshot = json_object();
     json_object_set(snapshot, "worker", watch->description);
     hostinfo_describe(snapshot, watch->services->config->paths_state_dir);
-    json_object_set_new(snapshot, "oven", describe_oven(watch->services));
+    json_object_set_new(snapshot, "oven", oven_json_default(watch->services));
+    json_object_set_new(snapshot, "templates", oven_json_list(watch->services));
     return snapshot;
 }
 

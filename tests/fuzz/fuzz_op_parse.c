@@ -56,10 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err = {0};
     char name[NAME_MAX_LEN + 1];
     bool remove;
-    switch (data[0] % 5) {
+    struct oven_change change;
+    switch (data[0] % 6) {
     case 0:
     case 1:
-        run(text, len, data[0] % 5);
+        run(text, len, data[0] % 6);
         break;
     case 2:
         if (op_destroy_parse(text, len, name, &err) != 0)
@@ -70,6 +71,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         if (op_zombies_parse(text, len, &remove, &err) != 0)
             check_failed(&err);
+        break;
+    case 5:
+        if (op_oven_parse(text, len, &change, &err) != 0)
+            check_failed(&err);
+        else
+            must((!change.template_name[0] || id_name_valid(change.template_name)) &&
+                 change.min_available >= -1 && change.max_runners != 0);
         break;
     case 4:
         if (op_hello_parse(text, len, &err) != 0)

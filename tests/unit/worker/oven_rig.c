@@ -7,7 +7,7 @@ void rig_defaults(struct rig *rig)
     *rig = (struct rig){
         .config =
             {
-                .template_name = "base",
+                .template = {.name = "base", .rootfs = "/templates/base/rootfs"},
                 .spec = {.rootfs = "/templates/base/rootfs"},
                 .min_available = 2,
                 .max_runners = 8,
@@ -25,7 +25,7 @@ void rig_defaults(struct rig *rig)
 static void on_wake(void *data)
 {
     struct rig *rig = data;
-    rig->timer = oven_next_step(rig->oven);
+    rig->timer = ovens_next_step(rig->ovens);
     rig->wakes++;
 }
 
@@ -37,14 +37,16 @@ void rig_start(struct rig *rig)
     rig->roster = roster_create(engine_fake_attach(rig->fake), rig->clock, rig->config.max_runners);
     if (rig->prepare)
         rig->prepare(rig);
-    rig->oven = oven_create(rig->roster, &rig->config, rig->clock);
-    oven_on_wake(rig->oven, on_wake, rig);
-    rig->timer = oven_next_step(rig->oven);
+    rig->ovens = ovens_create(rig->roster, &rig->config, rig->clock);
+    rig->oven = ovens_find(rig->ovens, "");
+    ovens_on_wake(rig->ovens, on_wake, rig);
+    rig->timer = ovens_next_step(rig->ovens);
 }
 
 void rig_stop(struct rig *rig)
 {
-    oven_destroy(rig->oven);
+    ovens_destroy(rig->ovens);
+    rig->ovens = NULL;
     roster_destroy(rig->roster);
     rig->oven = NULL;
     rig->roster = NULL;
@@ -67,8 +69,8 @@ static void step(struct rig *rig)
     /* An oven that is due again and again without doing anything would keep its owner busy. */
     if (++rig->steps > 100 * 1000 * 1000)
         abort();
-    oven_step(rig->oven, rig->memory);
-    rig->timer = oven_next_step(rig->oven);
+    ovens_step(rig->ovens, rig->memory);
+    rig->timer = ovens_next_step(rig->ovens);
     if (rig->after)
         rig->after(rig);
 }

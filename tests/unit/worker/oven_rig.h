@@ -5,14 +5,15 @@
 #define TESTS_WORKER_OVEN_RIG_H
 
 #include "../../../src/worker/engine_fake.h"
-#include "../../../src/worker/oven.h"
+#include "../../../src/worker/ovens.h"
 
 struct rig {
     struct engine_fake *fake;
     const struct clock *clock;
     struct roster *roster;
-    struct oven *oven;
-    struct oven_config config;
+    struct ovens *ovens;
+    struct oven *oven; /* the default template's */
+    struct ovens_config config;
     unsigned memory; /* percent in use, as the oven is told */
     mono_us timer;   /* when the owner will step; 0: when it is woken */
     unsigned wakes;

@@ -74,9 +74,10 @@ static void on_starter_died(void *data)
     ((struct stage *)data)->starter_died = true;
 }
 
-static int check_template(void *data, struct err *err)
+static int check_template(const char *rootfs, void *data, struct err *err)
 {
     struct stage *stage = data;
+    assert_non_null(rootfs);
     stage->checks++;
     return stage->check_status == 0 ? 0 : err_set(err, ERR_NOT_AVAILABLE, "the template is broken");
 }

@@ -1,5 +1,5 @@
 /* The oven, over engine_fake: a runner cooks in 7 ms and is gone 4 ms after it is destroyed. */
-#include "../../../src/worker/oven.h"
+#include "../../../src/worker/ovens.h"
 
 #include "../../../src/common/log.h"
 #include "../../../src/common/mem.h"
@@ -165,8 +165,8 @@ static void test_nothing_is_cooked_before_the_memory_is_known(void **state)
     engine_fake_advance(rig.fake, US_PER_SEC / 2);
     assert_int_equal(created(), 0);
     assert_int_equal(rig_figures(&rig).status, OVEN_IDLE);
-    assert_true(oven_next_step(rig.oven) <= rig_now(&rig));
-    assert_true(oven_next_step(rig.oven) > 0);
+    assert_true(ovens_next_step(rig.ovens) <= rig_now(&rig));
+    assert_true(ovens_next_step(rig.ovens) > 0);
     rig_pass_ms(&rig, 7);
     assert_served(&caller);
 }
@@ -819,7 +819,7 @@ static void test_a_stopped_oven_gives_what_it_has(void **state)
     take(&callers[0], 60000);
     rig_pass(&rig, 0);
     assert_int_equal(cooking(), 1);
-    oven_stop(rig.oven);
+    ovens_stop(rig.ovens);
     assert_int_equal(rig_figures(&rig).status, OVEN_STOPPED);
     uint64_t before = created();
     for (int i = 1; i < 4; i++)
@@ -844,7 +844,7 @@ static void test_stop_answers_those_who_wait_in_vain(void **state)
     struct caller caller;
     take(&caller, 60000);
     rig_pass(&rig, 0);
-    oven_stop(rig.oven);
+    ovens_stop(rig.ovens);
     rig_pass(&rig, 0);
     assert_refused(&caller, "the oven is stopped");
 }
@@ -857,7 +857,7 @@ static void test_destroy_answers_everybody(void **state)
     struct caller callers[6];
     for (int i = 0; i < 6; i++)
         take(&callers[i], 1000);
-    oven_destroy(rig.oven);
+    ovens_destroy(rig.ovens);
     for (int i = 0; i < 6; i++)
         assert_refused(&callers[i], "the worker is ending");
     /* The roster goes on without it, and another oven takes over what it finds. */
@@ -869,10 +869,11 @@ static void test_destroy_answers_everybody(void **state)
     engine_fake_advance(rig.fake, 4 * US_PER_MS);
     assert_int_equal(runner->state, RUNNER_AVAILABLE);
     assert_int_equal(third->state, RUNNER_COOKING);
-    rig.oven = oven_create(rig.roster, &rig.config, rig.clock);
+    rig.ovens = ovens_create(rig.roster, &rig.config, rig.clock);
+    rig.oven = ovens_find(rig.ovens, "");
     assert_int_equal(rig_figures(&rig).available, 2);
     assert_int_equal(rig_figures(&rig).cooking, 1);
-    oven_destroy(NULL);
+    ovens_destroy(NULL);
 }
 
 /* ---- after a restart ---- */
@@ -934,12 +935,13 @@ static void test_adopted_before_the_oven_was_made(void **state)
     engine_fake_each(rig.fake, note, &journal);
     rig_stop(&rig);
     rig_start(&rig);
-    oven_destroy(rig.oven);
+    ovens_destroy(rig.ovens);
     adopt(&journal, 0, false);
     adopt(&journal, 1, false);
     engine_fake_advance(rig.fake, 2 * US_PER_MS);
-    rig.oven = oven_create(rig.roster, &rig.config, rig.clock);
-    rig.timer = oven_next_step(rig.oven);
+    rig.ovens = ovens_create(rig.roster, &rig.config, rig.clock);
+    rig.oven = ovens_find(rig.ovens, "");
+    rig.timer = ovens_next_step(rig.ovens);
     rig_pass_ms(&rig, 3);
     assert_int_equal(rig_figures(&rig).available, 2);
     rig_pass_ms(&rig, 100);
@@ -993,13 +995,13 @@ static void test_one_who_tries_again_at_once_holds_up_nobody(void **state)
     start();
     struct retrier retrier = {0};
     retrier.caller.ticket = oven_take(rig.oven, 0, retry, &retrier);
-    oven_step(rig.oven, 99);
+    ovens_step(rig.ovens, 99);
     assert_int_equal(retrier.times, 1);
-    assert_true(oven_next_step(rig.oven) <= rig_now(&rig)); /* once more, please */
-    oven_step(rig.oven, 99);
+    assert_true(ovens_next_step(rig.ovens) <= rig_now(&rig)); /* once more, please */
+    ovens_step(rig.ovens, 99);
     assert_int_equal(retrier.times, 2);
     oven_cancel(retrier.caller.ticket);
-    oven_step(rig.oven, 99);
+    ovens_step(rig.ovens, 99);
     assert_int_equal(retrier.times, 2);
 }
 
@@ -1015,7 +1017,7 @@ static void meddle(struct runner *runner, const struct err *err, mono_us retry_a
     (void)err, (void)retry_after_us;
     meddler->runner = runner;
     oven_cancel(meddler->victim->ticket);
-    oven_step(rig.oven, 50); /* nothing: the oven is at it */
+    ovens_step(rig.ovens, 50); /* nothing: the oven is at it */
     runner_destroy(runner);
     runner_destroy(a_warm_one());
     take(meddler->next, 1000);
@@ -1042,7 +1044,7 @@ static void test_a_caller_may_do_anything_inside_done(void **state)
 static void destroy_oven(void *data)
 {
     (void)data;
-    oven_destroy(rig.oven);
+    ovens_destroy(rig.ovens);
 }
 
 static void end_it(struct runner *runner, const struct err *err, mono_us retry_after_us, void *data)
@@ -1112,7 +1114,7 @@ static void step_when_available(struct runner *runner, enum runner_state from, v
 {
     (void)from, (void)data;
     if (runner->state == RUNNER_AVAILABLE)
-        oven_step(rig.oven, 50);
+        ovens_step(rig.ovens, 50);
 }
 
 static void test_an_observer_that_steps(void **state)
@@ -1132,7 +1134,7 @@ static void test_an_observer_that_steps(void **state)
 static void test_a_template_without_a_name(void **state)
 {
     (void)state;
-    strcpy(rig.config.template_name, "No Name");
+    rig.config.template.name = "No Name";
     start();
     struct caller caller;
     take(&caller, 60000);
@@ -1150,11 +1152,12 @@ static void test_an_observer_that_destroys_what_begins_to_cook(void **state)
     /* It hears of each before the oven does, and the oven is told of the first only when it is
      * FREEING already.
      */
-    struct oven *oven = rig.oven;
+    struct ovens *ovens = rig.ovens;
     roster_observe(rig.roster, spoil, &spoiler);
-    oven_destroy(oven);
-    rig.oven = oven_create(rig.roster, &rig.config, rig.clock);
-    rig.timer = oven_next_step(rig.oven);
+    ovens_destroy(ovens);
+    rig.ovens = ovens_create(rig.roster, &rig.config, rig.clock);
+    rig.oven = ovens_find(rig.ovens, "");
+    rig.timer = ovens_next_step(rig.ovens);
     rig_pass_ms(&rig, 100);
     assert_int_equal(spoiler.left, 0);
     assert_int_equal(rig_figures(&rig).available, 1);
@@ -1165,11 +1168,11 @@ static void test_status_names(void **state)
 {
     (void)state;
     rig_start(&rig);
-    static const char *const names[] = {"idle",   "cooking",    "full",
-                                        "memory", "backingOff", "stopped"};
-    for (int i = 0; i < 6; i++)
+    static const char *const names[] = {"idle",   "cooking",  "full",    "memory", "backingOff",
+                                        "paused", "draining", "drained", "stopped"};
+    for (int i = 0; i < 9; i++)
         assert_string_equal(oven_status_name((enum oven_status)i), names[i]);
-    assert_string_equal(oven_status_name((enum oven_status)6), "unknown");
+    assert_string_equal(oven_status_name((enum oven_status)9), "unknown");
 }
 
 int main(void)

@@ -12,7 +12,7 @@
  * ceiling, the target and the pauses, callers are answered once, in order, in time and for a
  * reason, and when all is calm the targets are met.
  */
-#include "../../../src/worker/oven.h"
+#include "../../../src/worker/ovens.h"
 
 #include "../../../src/common/log.h"
 #include "../../../src/common/mem.h"
@@ -99,7 +99,7 @@ static mono_us pick_time(unsigned most_log2)
 
 static bool is_ours(const struct runner *runner)
 {
-    return strcmp(runner->template_name, rig.config.template_name) == 0;
+    return strcmp(runner->template_name, rig.config.template.name) == 0;
 }
 
 static bool was_handed(const char *container)
@@ -457,7 +457,7 @@ static void cook_another(void)
 
 static void pick_config(void)
 {
-    struct oven_config *config = &rig.config;
+    struct ovens_config *config = &rig.config;
     config->max_runners = pick(1, 16);
     config->min_available = pick(0, chance(80) ? config->max_runners : 20);
     config->cook_parallel = pick(1, 5);
@@ -538,7 +538,7 @@ static void restart(void)
     for (unsigned i = 0; i < journal.count; i++) {
         const struct runner *old = &journal.entries[i];
         struct engine_spec spec = old->spec;
-        spec.rootfs = rig.config.spec.rootfs;
+        spec.rootfs = rig.config.template.rootfs;
         struct err err;
         const struct runner *runner =
             roster_adopt(rig.roster, &spec, old->name, old->template_name, old->owner, old->kept,
@@ -639,7 +639,7 @@ static void operate(void)
         if (stopped && chance(50)) {
             restart();
         } else if (chance(5)) {
-            oven_stop(rig.oven);
+            ovens_stop(rig.ovens);
             stopped = true;
         }
     }

@@ -282,8 +282,7 @@ static void request_that_makes_no_sense_takes_no_runner(void **state)
         {"{'id'", "not JSON: line 1", ERR_BAD_REQUEST},
         {"{'id':'1','argv':['sh'],'timeMs':0,'outputBytes':1}", "timeMs: 0 is out of bounds",
          ERR_BAD_REQUEST},
-        {RUN ",'template':'other'}", "this worker has no template \"other\", but \"base\"",
-         ERR_NOT_AVAILABLE},
+        {RUN ",'template':'other'}", "make it: codeland template build other", ERR_NOT_AVAILABLE},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -349,11 +348,12 @@ static void run_waits_for_a_runner_and_its_caller_may_leave(void **state)
     worker_rig_run(&stage.rig, &stage.b, FRAME_RUN, RUN "}");
     peer_flood(&stage.a, FRAME_STDIN, 8 * 1024 * 1024);
     struct oven_figures figures;
-    oven_get_figures(stage.rig.services.oven, &figures);
+    oven_get_figures(ovens_find(stage.rig.services.ovens, ""), &figures);
     assert_int_equal(figures.waiting, 2);
     peer_close(&stage.a);
     worker_rig_wait(&stage.rig,
-                    (oven_get_figures(stage.rig.services.oven, &figures), figures.waiting == 1));
+                    (oven_get_figures(ovens_find(stage.rig.services.ovens, ""), &figures),
+                     figures.waiting == 1));
     stage.rig.oven_frozen = false;
     expect_started(&stage.b, NULL);
     expect_status(&stage.b, "ok");

@@ -242,13 +242,15 @@ static void longest_records_fit(void **state)
     struct stage stage;
     struct err err;
     enum { RUNNERS = 1700 };
-    char owner[RUNNER_OWNER_MAX + 1], name[NAME_MAX_LEN + 1];
+    char owner[RUNNER_OWNER_MAX + 1], name[NAME_MAX_LEN + 1], template_name[NAME_MAX_LEN + 1];
     (void)state;
     stage = (struct stage){.a = {.fd = -1}};
     worker_rig_init(&stage.rig);
     stage.rig.oven_config.max_runners = stage.rig.oven_config.min_available = RUNNERS;
     stage.rig.oven_config.cook_parallel = 64;
-    memset(stage.rig.oven_config.template_name, 't', NAME_MAX_LEN);
+    memset(template_name, 't', NAME_MAX_LEN);
+    template_name[NAME_MAX_LEN] = '\0';
+    stage.rig.oven_config.template.name = template_name;
     worker_rig_open(&stage.rig);
     worker_rig_warm(&stage.rig, RUNNERS);
     stage.rig.oven_frozen = true;

@@ -4,6 +4,7 @@
 #include "../../../src/common/mem.h"
 #include "../../../src/common/str.h"
 #include "../../../src/worker/journal.h"
+#include "../../../src/worker/pantry.h"
 #include "../../../src/worker/run.h"
 #include "../../../src/worker/watch.h"
 #include "../../support/loop_wait.h"
@@ -18,7 +19,7 @@ void worker_rig_init(struct worker_rig *rig)
     *rig = (struct worker_rig){
         .oven_config =
             {
-                .template_name = "base",
+                .template = {.name = "base", .rootfs = "/templates/base/rootfs"},
                 .spec = {.rootfs = "/templates/base/rootfs",
                          .limits = {.memory_bytes = 268435456, .processes = 64, .cpu_percent = 100},
                          .disk_bytes = 1048576,
@@ -69,7 +70,7 @@ void worker_rig_open(struct worker_rig *rig)
     struct services *services = &rig->services;
     struct err err;
     str_format(rig->config.oven_template, sizeof(rig->config.oven_template), "%s",
-               rig->oven_config.template_name);
+               rig->oven_config.template.name);
     *services = (struct services){
         .loop = &rig->loop,
         .config = &rig->config,
@@ -81,7 +82,9 @@ void worker_rig_open(struct worker_rig *rig)
     services->journal = journal_create(rig->folder, services->roster, &err);
     if (!services->journal)
         fail_msg("%s", err.msg);
-    services->oven = oven_create(services->roster, &rig->oven_config, services->clock);
+    services->ovens = ovens_create(services->roster, &rig->oven_config, services->clock);
+    str_format(rig->config.paths_state_dir, sizeof(rig->config.paths_state_dir), "%s", rig->folder);
+    services->pantry = pantry_create(services);
     services->watch = watch_create(services, json_pack("{s:s}", "name", "rig"));
     services->runs = runs_create(services);
     struct engine *engine = roster_engine(services->roster);
@@ -100,7 +103,8 @@ void worker_rig_close(struct worker_rig *rig)
         return;
     runs_end(services->runs);
     runs_destroy(services->runs);
-    oven_destroy(services->oven);
+    pantry_destroy(services->pantry);
+    ovens_destroy(services->ovens);
     watch_destroy(services->watch);
     journal_destroy(services->journal);
     roster_destroy(services->roster);
@@ -127,9 +131,9 @@ void worker_rig_turn(void *data)
     mono_us now = clock_now(&clock_system);
     engine_fake_advance(rig->fake, now - rig->last);
     rig->last = now;
-    mono_us due = oven_next_step(rig->services.oven);
+    mono_us due = ovens_next_step(rig->services.ovens);
     if (!rig->oven_frozen && due != 0 && due <= clock_now(rig->services.clock))
-        oven_step(rig->services.oven, MEMORY_USED_PERCENT);
+        ovens_step(rig->services.ovens, MEMORY_USED_PERCENT);
 }
 
 unsigned worker_rig_count(const struct worker_rig *rig, enum runner_state state)

@@ -15,7 +15,7 @@ struct worker_rig {
     uv_loop_t loop;
     struct engine_fake *fake;
     struct config config;
-    struct oven_config oven_config;
+    struct ovens_config oven_config;
     struct services services;
     char folder[PATH_MAX]; /* RUN_DIR */
     uv_poll_t fake_poll;
