@@ -348,8 +348,8 @@ bool worker_has_template(const struct worker *worker, const char *template_name)
     return worker_oven(worker, template_name) != NULL;
 }
 
-/* Whether its oven makes runners, as far as the last SNAPSHOT tells. Idle runners of other templates
- * give way.
+/* Whether its oven makes runners, as far as the last SNAPSHOT tells. Idle runners of other
+ * templates give way.
  */
 static bool can_cook(const struct worker_figures *figures, const struct worker_oven *oven)
 {

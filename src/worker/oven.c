@@ -14,11 +14,12 @@
  * Warm runners above the target are not destroyed unless the oven lingers (struct oven_settings) or
  * another template's callers need their room; those who come use them up.
  */
-#include "oven_private.h"
+#include "oven.h"
 
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "oven_private.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -278,6 +278,10 @@ static void destroy_is_answered_when_the_runner_is_gone(void **state)
     struct stage stage;
     (void)state;
     begin(&stage, &silent);
+    /* It goes late enough for the second to find it going. */
+    engine_fake_set_fate(stage.rig.fake, &(struct engine_fake_fate){.ready_us = US_PER_MS,
+                                                                    .die_us = ENGINE_FAKE_NEVER,
+                                                                    .gone_us = US_PER_SEC});
     keep_demo(&stage);
     /* Twice at once, with a program going on. */
     struct peer exec;
