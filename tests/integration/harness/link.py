@@ -16,6 +16,7 @@ NUMBERS = {
     "DESTROY": 19,
     "WATCH": 20,
     "ZOMBIES": 21,
+    "OVEN": 30,
     "STARTED": 32,
     "RESULT": 33,
     "LINK_ERROR": 34,
