@@ -254,6 +254,23 @@ static int runners_of(const struct cgroup *cgroup, enum hierarchy hierarchy)
     return cgroup->runners[cgroup->v2 ? HIERARCHY_MEMORY : hierarchy];
 }
 
+int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *share, struct err *err)
+{
+    struct limit_files files = {.count = 0};
+    bool v2 = cgroup->v2;
+    add_limit(&files, HIERARCHY_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes", false,
+              "%" PRId64, share->memory_bytes);
+    add_limit(&files, HIERARCHY_PIDS, "pids.max", false, "%" PRId64, share->processes);
+    add_limit(&files, HIERARCHY_CPU, v2 ? "cpu.weight" : "cpu.shares", false, "%d", v2 ? 50 : 512);
+    for (size_t i = 0; i < files.count; i++) {
+        const struct limit_file *at = &files.list[i];
+        if (fd_write_file(runners_of(cgroup, at->hierarchy), at->file, at->value) != 0)
+            return err_sys(err, ERR_INTERNAL, errno, "cannot set %s of all runners to %s", at->file,
+                           at->value);
+    }
+    return 0;
+}
+
 bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *limits,
                       bool (*item)(const char *key, const char *value, void *data), void *data)
 {

@@ -28,6 +28,15 @@ struct cgroup *cgroup_create(const char *prefix, struct err *err);
 struct cgroup *cgroup_create_from(const char *mounts, const char *prefix, struct err *err);
 void cgroup_destroy(struct cgroup *cgroup);
 
+/* Bounds what all runners together may have, so that the host keeps the rest: memory, process
+ * numbers, and processor time by a weight of half a process group's. Fails naming the file.
+ */
+struct cgroup_share {
+    int64_t memory_bytes, processes;
+};
+int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *share,
+                     struct err *err);
+
 /* "v1" (hybrid) or "v2". */
 const char *cgroup_version(const struct cgroup *cgroup);
 

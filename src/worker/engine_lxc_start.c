@@ -276,6 +276,7 @@ _Noreturn static void child_main(const struct starter *starter, const struct sta
     sigset_t none;
     sigemptyset(&none);
     prctl(PR_SET_NAME, "codeland-monitor");
+    fd_write_file(AT_FDCWD, "/proc/self/oom_score_adj", START_OOM_SCORE);
     sigprocmask(SIG_SETMASK, &none, NULL);
     become_monitor(starter, request, userns);
     _exit(0); /* liblxc's exit handlers are not for a forked child */

@@ -18,6 +18,11 @@
 
 #define START_PATH_MAX 256
 
+/* When the host is out of memory runners end first, monitors with them: what the worker has for
+ * itself is no less than 0 (proc(5)), and a program cannot lower it.
+ */
+#define START_OOM_SCORE "500"
+
 struct start_config {
     const struct cgroup *cgroup;
     struct idmap *idmap;

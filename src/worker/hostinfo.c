@@ -39,6 +39,19 @@ void hostinfo_memory(struct host_memory *memory)
     hostinfo_parse_memory(text, memory);
 }
 
+static int64_t read_number(const char *path)
+{
+    char text[32];
+    return fd_read_file(AT_FDCWD, path, text, sizeof(text)) > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+int64_t hostinfo_processes_most(void)
+{
+    int64_t numbers = read_number("/proc/sys/kernel/pid_max");
+    int64_t threads = read_number("/proc/sys/kernel/threads-max");
+    return numbers < threads ? numbers : threads;
+}
+
 unsigned hostinfo_memory_used_percent(const struct host_memory *memory)
 {
     if (memory->total <= 0)

@@ -15,6 +15,11 @@ void hostinfo_memory(struct host_memory *memory);
 /* The same out of the text of /proc/meminfo (proc(5)). */
 void hostinfo_parse_memory(const char *text, struct host_memory *memory);
 
+/* How many processes and threads the host can have at once: the least of kernel.pid_max and
+ * kernel.threads-max; 0 when they cannot be read.
+ */
+int64_t hostinfo_processes_most(void);
+
 /* Percent of memory that is not available, 0..100. */
 unsigned hostinfo_memory_used_percent(const struct host_memory *memory);
 

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -194,6 +195,31 @@ static int take_lock(struct kitchen *kitchen, struct err *err)
     return 0;
 }
 
+/* The host's own, the worker's and the manager's part is out of the runners' reach, whatever they
+ * do together. Runners must be left room for at least one with the limits that a run has.
+ */
+static int keep_reserve(const struct kitchen *kitchen, struct err *err)
+{
+    const struct config *config = kitchen->config.config;
+    struct host_memory memory;
+    hostinfo_memory(&memory);
+    const struct cgroup_share share = {
+        .memory_bytes = memory.total - config->worker_reserve_memory,
+        .processes = hostinfo_processes_most() - config->worker_reserve_processes,
+    };
+    if (share.memory_bytes < config->run_memory)
+        return err_set(err, ERR_INTERNAL,
+                       "worker.reserve_memory: leaves %" PRId64 " of the host's %" PRId64
+                       " bytes, less than run.memory",
+                       share.memory_bytes, memory.total);
+    if (share.processes < config->run_processes)
+        return err_set(err, ERR_INTERNAL,
+                       "worker.reserve_processes: leaves %" PRId64
+                       " of the host's, less than run.processes",
+                       share.processes);
+    return cgroup_bound_all(kitchen->cgroup, &share, err);
+}
+
 /* What must be there before anything is large, threaded or has a loop. */
 static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err *err)
 {
@@ -207,7 +233,7 @@ static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err 
                        config->oven_template, "rootfs"))
         return err_set(err, ERR_INTERNAL, "paths.state_dir or paths.run_dir is too long");
     kitchen->cgroup = cgroup_create(config->worker_prefix, err);
-    if (!kitchen->cgroup)
+    if (!kitchen->cgroup || keep_reserve(kitchen, err) != 0)
         return -1;
     kitchen->idmap =
         idmap_create((uint32_t)config->worker_id_base, (uint32_t)config->worker_id_count);

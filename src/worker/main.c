@@ -1,10 +1,13 @@
 /* codeland-worker: the privileged daemon that owns this host's containers. */
 #include "kitchen.h"
 
+#include "../common/fd.h"
 #include "../common/locate.h"
 #include "../common/log.h"
 #include "../common/options.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +88,18 @@ static int run(const struct config *config, const char *agent)
     return 0;
 }
 
+/* Of all that may be killed for want of memory the worker comes last: it would be started again,
+ * but runs would be lost. Runners come first (START_OOM_SCORE).
+ */
+static void survive_want_of_memory(void)
+{
+    struct err err;
+    if (fd_write_file(AT_FDCWD, "/proc/self/oom_score_adj", "-800") != 0) {
+        err_sys(&err, ERR_INTERNAL, errno, "/proc/self/oom_score_adj");
+        log_info("when memory is short this worker is not put last", LOG_ERR(&err));
+    }
+}
+
 /* Takes a flag that only this program knows out of the words; returns whether it was there. */
 static bool take_flag(int *argc, char **argv, const char *flag)
 {
@@ -130,6 +145,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     log_init("worker", config_log_level(&options.config));
+    survive_want_of_memory();
     if (options.config.paths_agent[0])
         snprintf(agent, sizeof(agent), "%s", options.config.paths_agent);
     else if (locate_self(self, &err) != 0 ||

@@ -51,6 +51,29 @@ def test_nobody_on_the_host(stack):
         assert (uid - stack.id_base) % 65536 == 1000
 
 
+def test_the_host_keeps_its_part(stack):
+    """All runners together have a bound below what there is, and end first when memory is short."""
+    total = next(
+        int(line.split()[1]) * 1024
+        for line in host.read("/proc/meminfo").splitlines()
+        if line.startswith("MemTotal:")
+    )
+    (folder,) = [
+        folder
+        for folder in host.cgroups(stack.prefix)
+        if folder.endswith(f"/{stack.prefix}")
+        and (os.path.exists(folder + "/memory.max") or "/memory/" in folder)
+    ]
+    names = ["memory.max", "memory.limit_in_bytes"]
+    text = next(filter(None, (host.read(f"{folder}/{name}") for name in names)))
+    assert total - 256 * 2**20 - 2**20 <= int(text) <= total - 256 * 2**20
+    # A root without CAP_SYS_RESOURCE cannot put the worker last, only the runners first.
+    mine = int(host.read(f"/proc/{stack.worker.pid}/oom_score_adj"))
+    assert mine in (-800, 0)
+    code = "cat /proc/self/oom_score_adj; (echo 0 >/proc/self/oom_score_adj) 2>/dev/null || echo no"
+    assert stack.api.run(code)["stdout"].split() == (["500", "no"] if mine else ["500"])
+
+
 def wait_for_program(stack, line):
     def found():
         return [pid for pid in host.pids() if host.command_line(pid) == line and stack.owns(pid)]

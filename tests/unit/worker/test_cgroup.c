@@ -669,6 +669,30 @@ static void what_is_missing_is_named(void **state)
 
 #define REAL(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* The folder above all runners' has its bounds, in the words of this machine's generation. */
+static void all_runners_have_a_bound(void **state)
+{
+    struct err err;
+    const struct cgroup_share share = {.memory_bytes = 512 << 20, .processes = 321};
+    static const struct {
+        const char *controller, *v1, *v2, *v1_value, *v2_value;
+    } files[] = {
+        {"memory", "memory.limit_in_bytes", "memory.max", "536870912\n", "536870912\n"},
+        {"pids", "pids.max", "pids.max", "321\n", "321\n"},
+        {"cpu", "cpu.shares", "cpu.weight", "512\n", "50\n"},
+    };
+    (void)state;
+    assert_ok(cgroup_bound_all(cgroup, &share, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char text[64];
+        const char *path = group_path(files[i].controller, is_v2() ? files[i].v2 : files[i].v1);
+        assert_true(fd_read_file(AT_FDCWD, path, text, sizeof(text)) > 0);
+        assert_string_equal(text, is_v2() ? files[i].v2_value : files[i].v1_value);
+    }
+    assert_fails(cgroup_bound_all(cgroup, &(struct cgroup_share){-5, 1}, &err), err, ERR_INTERNAL,
+                 "of all runners to -5");
+}
+
 int main(void)
 {
     snprintf(prefix, sizeof(prefix), "codeland-test-%d", (int)getpid());
@@ -686,6 +710,7 @@ int main(void)
         REAL(what_forks_faster_than_it_is_killed_is_killed_too),
         REAL(operation_that_is_there_is_used_again),
         REAL(what_was_left_frozen_is_removed),
+        REAL(all_runners_have_a_bound),
         cmocka_unit_test(v2_limits_and_figures),
         cmocka_unit_test(v2_operations),
         cmocka_unit_test(limits_for_lxc),

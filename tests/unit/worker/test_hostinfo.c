@@ -64,6 +64,12 @@ static void this_machine_is_described(void **state)
     assert_int_equal(json_array_size(json_object_get(object, "load")), 3);
 }
 
+static void processes_have_a_bound(void **state)
+{
+    (void)state;
+    assert_in_range(hostinfo_processes_most(), 100, 4194304);
+}
+
 static void disk_is_that_of_the_path(void **state)
 {
     char folder[PATH_MAX];
@@ -93,6 +99,7 @@ int main(void)
         cmocka_unit_test(figures_are_read_in_bytes),
         cmocka_unit_test(figures_that_are_not_there_are_zero),
         cmocka_unit_test(this_machine_is_described),
+        cmocka_unit_test(processes_have_a_bound),
         cmocka_unit_test(disk_is_that_of_the_path),
         cmocka_unit_test(path_that_is_not_there_has_no_disk),
     };
