@@ -30,6 +30,7 @@ static const char *const masked[] = {
     "/proc/kmsg",
     "/proc/latency_stats",
     "/proc/modules",
+    "/proc/pressure", /* anybody could make triggers there */
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",

@@ -6,6 +6,7 @@
 #include "../common/str.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -152,6 +153,31 @@ static int receive(const struct exchange *exchange, struct buf *text, struct err
     }
 }
 
+/* The body out of its chunks, in place (RFC 9112, section 7.1); -1 when it is cut short. Our server
+ * sends neither extensions nor trailers.
+ */
+static int join_chunks(struct buf *text)
+{
+    char *from = text->data, *to = text->data, *end = text->data + text->len;
+    for (;;) {
+        char *after;
+        if (from == end || !isxdigit((unsigned char)*from))
+            return -1;
+        unsigned long len = strtoul(from, &after, 16);
+        if (end - after < 4 || memcmp(after, "\r\n", 2) != 0 || len > (size_t)(end - after) - 4 ||
+            memcmp(after + 2 + len, "\r\n", 2) != 0)
+            return -1;
+        memmove(to, after + 2, len);
+        to += len;
+        from = after + 4 + len;
+        if (len > 0)
+            continue;
+        text->len = (size_t)(to - text->data);
+        *to = '\0';
+        return 0;
+    }
+}
+
 /* "HTTP/1.1 200 OK", headers, an empty line, the body. */
 static int parse(struct buf *text, struct http_answer *answer, struct err *err)
 {
@@ -162,7 +188,11 @@ static int parse(struct buf *text, struct http_answer *answer, struct err *err)
         !str_format(digits, sizeof(digits), "%.3s", text->data + strlen("HTTP/1.1 ")) ||
         !str_to_int(digits, 100, 999, &status))
         return err_set(err, ERR_BAD_GATEWAY, "the answer is no HTTP");
+    *end = '\0';
+    bool chunked = strcasestr(text->data, "\r\ntransfer-encoding: chunked") != NULL;
     buf_drop(text, (size_t)(end - text->data) + 4);
+    if (chunked && (text->len == 0 || join_chunks(text) != 0))
+        return err_set(err, ERR_BAD_GATEWAY, "the answer ends too early");
     answer->status = (int)status;
     answer->len = text->len;
     answer->body = buf_steal(text);

@@ -28,6 +28,14 @@ static const struct verb {
      "  build NAME  makes a template, or makes it again, from its recipe (needs root)\n"
      "  ls          lists the templates of this machine\n\n"
      "Options:\n" SETTINGS_HELP},
+    {"selftest", cli_selftest, "codeland selftest [CASE | GROUP]... [--json | --list] [OPTION]...",
+     "attack the workers and see that they hold",
+     "Runs programs that try to break out, to starve the host and to disturb others, through the\n"
+     "API of this machine, and says for each what was tried and what held. Exits with 0 when\n"
+     "everything did. It costs the workers what an attack costs: up to two minutes of them.\n\n"
+     "  --json  one object in place of a line for each\n"
+     "  --list  the cases as a table, without running them\n\n"
+     "Options:\n" SETTINGS_HELP},
     {"config", cli_config, "codeland config check | example | markdown [OPTION]...",
      "check the settings, or show them all",
      "  check     says what is wrong with the settings, with file and line\n"

@@ -272,7 +272,8 @@ static void test_masks(void **state)
         "for f in cmdline interrupts kallsyms keys key-users modules kcore timer_list; do\n"
         "    f=/proc/$f; [ -e $f ] || continue; head -c 1 $f; echo >>$f || echo cannot write;\n"
         "done 2>&1\n"
-        "for d in /proc/bus /proc/driver /proc/irq /sys/module /sys/firmware /sys/kernel/debug\n"
+        "for d in /proc/bus /proc/driver /proc/irq /proc/pressure /sys/module /sys/firmware "
+        "/sys/kernel/debug\n"
         "do [ -e $d ] || continue; ls -A $d; mkdir $d/new 2>/dev/null && echo made; done\n"
         "test -r /proc/cpuinfo && test -d /sys/devices/system/cpu && echo left";
     session_expect(*state, 0, script, "left\n");

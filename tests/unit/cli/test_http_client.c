@@ -117,6 +117,39 @@ static void status_and_body_are_taken_apart(void **data)
     free(answer.body);
 }
 
+static void chunks_are_joined(void **data)
+{
+    (void)data;
+    static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const struct {
+        const char *chunks, *body; /* NULL: refused */
+    } answers[] = {
+        {"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", "abc0123456789"},
+        {"0\r\n\r\n", ""},
+        {"", NULL},
+        {"3\r\nabc\r\n", NULL},
+        {"9\r\nabc\r\n0\r\n\r\n", NULL},
+        {"ffffffffffffffff\r\nabc\r\n0\r\n\r\n", NULL},
+        {"3 \nabc\r\n0\r\n\r\n", NULL},
+        {"-1\r\nabc\r\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct http_answer answer;
+        struct err err;
+        char text[300];
+        str_format(text, sizeof(text), "%s%s", head, answers[i].chunks);
+        if (!answers[i].body) {
+            assert_fails(ask(text, NULL, 5000, -1, &answer, &err), err, ERR_BAD_GATEWAY,
+                         "too early");
+            continue;
+        }
+        assert_ok(ask(text, NULL, 5000, -1, &answer, &err), err);
+        assert_int_equal(answer.len, strlen(answers[i].body));
+        assert_string_equal(answer.body, answers[i].body);
+        free(answer.body);
+    }
+}
+
 static void what_is_no_http_is_refused(void **data)
 {
     (void)data;
@@ -224,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_sent_and_answered),
         cmocka_unit_test(status_and_body_are_taken_apart),
+        cmocka_unit_test(chunks_are_joined),
         cmocka_unit_test(what_is_no_http_is_refused),
         cmocka_unit_test(nobody_there_is_said_so),
         cmocka_unit_test(waiting_has_an_end),

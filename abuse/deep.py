@@ -1,0 +1,11 @@
+#: group disk
+#: tries 10,000 levels of folders
+#: holds they are removed with their file system, not by walking
+#: status ok disk
+#: says-held yes
+#: time-ms 60000
+
+for _ in range(10000):
+    os.mkdir("d")
+    os.chdir("d")
+held()
