@@ -23,10 +23,13 @@ static const struct verb {
      "Serves the HTTP API. `codeland up` starts it together with a worker.\n\n"
      "Options:\n" SETTINGS_HELP
      "  --check-config           read the settings, say what is wrong with them, and exit\n"},
-    {"template", cli_template, "codeland template build NAME | ls [OPTION]...",
+    {"template", cli_template, "codeland template build NAME | rebuild NAME | ls [OPTION]...",
      "make and list the root file systems of runners",
-     "  build NAME  makes a template, or makes it again, from its recipe (needs root)\n"
-     "  ls          lists the templates of this machine\n\n"
+     "  build NAME    makes a template from its recipe and its languages' packages, unless it is "
+     "up\n"
+     "                to date (needs root)\n"
+     "  rebuild NAME  makes it anew in any case, with the packages of today\n"
+     "  ls            lists the templates of this machine\n\n"
      "Options:\n" SETTINGS_HELP},
     {"selftest", cli_selftest, "codeland selftest [CASE | GROUP]... [--json | --list] [OPTION]...",
      "attack the workers and see that they hold",

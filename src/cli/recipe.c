@@ -1,12 +1,14 @@
 #include "recipe.h"
 
 #include "../common/fd.h"
+#include "../common/mem.h"
 #include "../common/str.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct parse {
@@ -16,8 +18,9 @@ struct parse {
 };
 
 /* Debian policy 5.6.1: lower case letters, digits, plus, minus and dot. */
-static bool package_name_valid(const char *name, size_t len)
+static bool package_name_valid(const char *name)
 {
+    size_t len = strlen(name);
     for (size_t i = 0; i < len; i++)
         if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) &&
             (i == 0 || !strchr("+-.", name[i])))
@@ -25,19 +28,25 @@ static bool package_name_valid(const char *name, size_t len)
     return len >= 2;
 }
 
-static int add_packages(struct recipe *recipe, const char *names, struct err *err)
+/* Appends a word and a comma before it. */
+static int add_word(char *list, size_t room, const char *key, const char *word, struct err *err)
 {
-    while (*(names += strspn(names, " \t"))) {
-        size_t len = strcspn(names, " \t");
-        size_t used = strlen(recipe->packages);
-        if (!package_name_valid(names, len))
-            return err_set(err, ERR_BAD_REQUEST, "packages: \"%.*s\" is no package's name",
-                           (int)(len < 60 ? len : 60), names);
-        if (!str_format(recipe->packages + used, sizeof(recipe->packages) - used, "%s%.*s",
-                        used ? "," : "", (int)len, names))
-            return err_set(err, ERR_BAD_REQUEST, "packages: more than %d bytes",
-                           RECIPE_PACKAGES_MAX);
-        names += len;
+    size_t used = strlen(list);
+    if (!str_format(list + used, room - used, "%s%s", used ? "," : "", word))
+        return err_set(err, ERR_BAD_REQUEST, "%s: more than %zu bytes", key, room - 1);
+    return 0;
+}
+
+static int add_words(char *list, size_t room, const char *key, const char *words,
+                     bool (*valid)(const char *word), const char *what, struct err *err)
+{
+    cleanup_free char *copy = mem_strdup(words);
+    char *rest = copy;
+    for (char *word; (word = strtok_r(rest, " \t", &rest));) {
+        if (!valid(word))
+            return err_set(err, ERR_BAD_REQUEST, "%s: \"%.60s\" is no %s's name", key, word, what);
+        if (add_word(list, room, key, word, err) != 0)
+            return -1;
     }
     return 0;
 }
@@ -48,7 +57,11 @@ static int assign(struct recipe *recipe, const char *section, const char *key, c
     if (strcmp(section, "template") != 0)
         return err_set(err, ERR_BAD_REQUEST, "unknown section [%.60s]", section);
     if (strcmp(key, "packages") == 0)
-        return add_packages(recipe, value, err);
+        return add_words(recipe->packages, sizeof(recipe->packages), key, value, package_name_valid,
+                         "package", err);
+    if (strcmp(key, "with") == 0)
+        return add_words(recipe->with, sizeof(recipe->with), key, value, id_name_valid, "template",
+                         err);
     if (strcmp(key, "description") != 0)
         return err_set(err, ERR_BAD_REQUEST, "unknown key \"%.60s\"", key);
     if (!str_format(recipe->description, sizeof(recipe->description), "%s", value))
@@ -78,6 +91,63 @@ int recipe_read(struct recipe *recipe, const char *path, struct err *err)
     if (line > 0)
         return err_set(err, ERR_BAD_REQUEST,
                        "%s:%d: neither a [section], a key = value nor a comment", path, line);
+    return 0;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = list; *at; at += *at == ',') {
+        size_t known = strcspn(at, ",");
+        if (known == len && strncmp(at, word, len) == 0)
+            return true;
+        at += known;
+    }
+    return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In order, so that a list says the same whatever order the files were read in. */
+static void sort_words(char *list)
+{
+    cleanup_free char *copy = mem_strdup(list);
+    char *words[RECIPE_PACKAGES_MAX / 2 + 1], *rest = copy;
+    size_t len = 0, used = 0;
+    for (char *word; (word = strtok_r(rest, ",", &rest));)
+        words[len++] = word;
+    if (len > 0)
+        qsort(words, len, sizeof(words[0]), by_name);
+    for (size_t i = 0; i < len; i++) {
+        if (i > 0 && strcmp(words[i], words[i - 1]) == 0)
+            continue;
+        if (used > 0)
+            list[used++] = ',';
+        size_t size = strlen(words[i]);
+        memcpy(list + used, words[i], size);
+        used += size;
+    }
+    list[used] = '\0';
+}
+
+int recipe_add_languages(struct recipe *recipe, const char *name, const struct languages *languages,
+                         struct err *err)
+{
+    for (size_t i = 0; i < languages_len(languages); i++) {
+        const struct language *language = languages_at(languages, i);
+        if (strcmp(language->template_name, name) != 0 &&
+            !has_word(recipe->with, language->template_name))
+            continue;
+        for (char **package = language->packages; *package; package++)
+            if (!has_word(recipe->packages, *package) &&
+                add_word(recipe->packages, sizeof(recipe->packages), "packages", *package, err) !=
+                    0)
+                return err_context(err, "language %s", language->name);
+    }
+    sort_words(recipe->packages);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "verbs.h"
 
 #include "../common/fd.h"
+#include "../common/languages.h"
 #include "../common/locate.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -31,6 +32,7 @@ struct manager {
     uv_loop_t loop;
     uv_signal_t signals[2];
     uv_timer_t leaving;
+    struct languages *languages;
     struct store *store;
     struct tokens *tokens;
     struct fleet *fleet;
@@ -55,6 +57,7 @@ static void leave(struct manager *manager)
     tokens_destroy(manager->tokens);
     store_destroy(manager->store);
     workers_destroy(manager->workers);
+    languages_free(manager->languages);
     for (size_t i = 0; i < ARRAY_LEN(manager->signals); i++)
         uv_close((uv_handle_t *)&manager->signals[i], NULL);
     uv_close((uv_handle_t *)&manager->leaving, NULL);
@@ -186,6 +189,12 @@ static int add_workers(struct manager *manager, struct err *err)
     return rc;
 }
 
+static int load_languages(struct manager *manager, struct err *err)
+{
+    manager->languages = languages_load_configured(&manager->config, err);
+    return manager->languages ? 0 : -1;
+}
+
 static int start(struct manager *manager, struct err *err)
 {
     char self[PATH_MAX];
@@ -195,8 +204,8 @@ static int start(struct manager *manager, struct err *err)
         privileges_seal(&manager->privileges, err) != 0)
         return -1;
     fd = http_listen(manager->config.http_listen, err);
-    if (fd < 0 || open_store(manager, err) != 0 || add_workers(manager, err) != 0 ||
-        locate_self(self, err) != 0)
+    if (fd < 0 || load_languages(manager, err) != 0 || open_store(manager, err) != 0 ||
+        add_workers(manager, err) != 0 || locate_self(self, err) != 0)
         return -1;
     const struct ssh_place place = ssh_place(manager);
     manager->provisioner = provisioner_create(&manager->loop, &place, self);
@@ -207,6 +216,7 @@ static int start(struct manager *manager, struct err *err)
         .workers = manager->workers,
         .tokens = manager->tokens,
         .provisioner = manager->provisioner,
+        .languages = manager->languages,
     };
     manager->server = http_server_create(&app, steal_fd(&fd), &http_timeouts_default, err);
     if (!manager->server)

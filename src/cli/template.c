@@ -1,4 +1,4 @@
-/* `codeland template build NAME`, `codeland template ls` */
+/* `codeland template build NAME`, `rebuild NAME`, `ls` */
 #include "../common/locate.h"
 #include "../common/options.h"
 #include "process.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int build(const struct options *options)
+static int build(const struct options *options, bool again)
 {
     struct err err;
     char self[PATH_MAX];
@@ -23,6 +23,8 @@ static int build(const struct options *options)
         .state_dir = options->config.paths_state_dir,
         .name = options->rest[1],
         .self = self,
+        .config = &options->config,
+        .again = again,
         .stop_fd = process_catch_stop(),
     };
     struct screen screen;
@@ -99,10 +101,12 @@ int cli_template(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (options.rest_len == 2 && strcmp(options.rest[0], "build") == 0)
-        return build(&options);
+        return build(&options, false);
+    if (options.rest_len == 2 && strcmp(options.rest[0], "rebuild") == 0)
+        return build(&options, true);
     if (options.rest_len == 1 && strcmp(options.rest[0], "ls") == 0)
         return list(&options);
-    fprintf(stderr, "codeland template: expected \"build NAME\" or \"ls\"; "
+    fprintf(stderr, "codeland template: expected \"build NAME\", \"rebuild NAME\" or \"ls\"; "
                     "see codeland template --help\n");
     return EXIT_USAGE;
 }

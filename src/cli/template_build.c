@@ -1,13 +1,16 @@
 #include "template_build.h"
 
+#include "../common/inifile.h"
 #include "../common/locate.h"
 #include "lines.h"
 #include "process.h"
 #include "recipe.h"
+#include "template_about.h"
 #include "template_progress.h"
 
 #include "../common/fd.h"
 #include "../common/json.h"
+#include "../common/mem.h"
 #include "../common/str.h"
 
 #include <dirent.h>
@@ -34,7 +37,8 @@ struct work {
     struct screen *screen;
     char script[PATH_MAX];
     struct recipe recipe;
-    char suite[64], system[64];
+    struct languages *languages;
+    char suite[64], system[64], script_digest[17];
     char fresh[PATH_MAX], target[PATH_MAX], old[PATH_MAX], log_path[PATH_MAX];
     int log;
     struct template_progress progress;
@@ -46,6 +50,19 @@ struct work {
 
 #define BUILT "templates"
 #define INSTALLED "share/codeland/templates"
+
+/* FNV-1a: it tells an edited script from the one that was used, no more. */
+static int digest_file(char digest[17], const char *path, struct err *err)
+{
+    cleanup_free char *text = inifile_read(path, err);
+    uint64_t hash = 0xcbf29ce484222325;
+    if (!text)
+        return -1;
+    for (const char *c = text; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+    str_format(digest, 17, "%016" PRIx64, hash);
+    return 0;
+}
 
 static int find_recipe(struct work *work, struct err *err)
 {
@@ -60,7 +77,13 @@ static int find_recipe(struct work *work, struct err *err)
     if (locate_file(path, build->self, BUILT, INSTALLED, file, err) != 0)
         return err_set(err, ERR_NOT_FOUND, "there is no recipe for it: no %s beside %s", file,
                        work->script);
-    return recipe_read(&work->recipe, path, err);
+    if (recipe_read(&work->recipe, path, err) != 0)
+        return -1;
+    work->languages = languages_load_configured(build->config, err);
+    if (!work->languages ||
+        recipe_add_languages(&work->recipe, build->name, work->languages, err) != 0)
+        return -1;
+    return digest_file(work->script_digest, work->script, err);
 }
 
 static int prepare(struct work *work, struct err *err)
@@ -207,17 +230,14 @@ static int write_json(struct work *work, struct err *err)
     strftime(made, sizeof(made), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     str_format(from, sizeof(from), "%s %s %s", work->system, work->suite, work->architecture);
     cleanup_json json_t *object =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:O}", "format", TEMPLATE_FORMAT, "name",
-                  work->build->name, "description", work->recipe.description, "from", from, "made",
-                  made, "sizeBytes", (json_int_t)work->size_bytes, "packages", work->packages);
-    char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
-    if (!text || !str_format(path, sizeof(path), "%s/template.json", work->fresh)) {
-        free(text);
-        return err_set(err, ERR_INTERNAL, "cannot describe the template");
-    }
-    int rc = fd_replace_file(path, text, strlen(text), 0644, true, err);
-    free(text);
-    return rc;
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:O}", "format", TEMPLATE_FORMAT,
+                  "name", work->build->name, "description", work->recipe.description, "from", from,
+                  "made", made, "wanted", work->recipe.packages, "script", work->script_digest,
+                  "sizeBytes", (json_int_t)work->size_bytes, "languages",
+                  template_languages(work->languages, work->packages), "packages", work->packages);
+    if (!str_format(path, sizeof(path), "%s/template.json", work->fresh))
+        return err_set(err, ERR_INTERNAL, "%s: path too long", work->fresh);
+    return template_write(path, object, err);
 }
 
 /* One rename puts it in place, after all of it is on the disk. */
@@ -258,22 +278,67 @@ static void report(struct work *work)
                 (double)work->size_bytes / 1e6, json_array_size(work->packages), took);
 }
 
-int template_build(const struct template_build *build, struct screen *screen, struct err *err)
+static bool says(const json_t *about, const char *key, const char *text)
 {
-    struct work work = {.build = build, .screen = screen, .log = -1};
-    if (prepare(&work, err) != 0)
+    const char *said = json_string_value(json_object_get(about, key));
+    return said && strcmp(said, text) == 0;
+}
+
+/* Whether the template that is there is what a build would make, but for newer packages. Then its
+ * description and languages are made those of the files. -1 when that cannot be written.
+ */
+static int up_to_date(struct work *work, struct err *err)
+{
+    struct err why;
+    char path[PATH_MAX], system[TEMPLATE_TEXT_MAX + 1];
+    const struct template_build *build = work->build;
+    if (build->again || template_check(build->state_dir, build->name, &why) != 0 ||
+        !str_format(path, sizeof(path), "%s/template.json", work->target))
+        return 0;
+    cleanup_json json_t *about = template_read_json(path, &why);
+    str_format(system, sizeof(system), "%s %s ", work->system, work->suite);
+    const char *from = json_string_value(json_object_get(about, "from"));
+    if (!says(about, "wanted", work->recipe.packages) ||
+        !says(about, "script", work->script_digest) || !from || !str_starts_with(from, system))
+        return 0;
+    json_t *packages = json_object_get(about, "packages");
+    json_t *languages = template_languages(work->languages, packages);
+    bool same = says(about, "description", work->recipe.description) &&
+                json_equal(languages, json_object_get(about, "languages"));
+    json_object_set_new(about, "languages", languages);
+    json_object_set_new(about, "description", json_string(work->recipe.description));
+    if (!same && template_write(path, about, err) != 0)
+        return -1;
+    screen_done(work->screen, "%s is up to date%s", build->name,
+                same ? "" : "; its description and languages were noted anew");
+    return 1;
+}
+
+static int build_or_keep(struct work *work, struct err *err)
+{
+    const struct template_build *build = work->build;
+    if (prepare(work, err) != 0)
         return -1;
     cleanup_close int templates = lock_templates(build->state_dir, err);
     if (templates < 0)
         return -1;
-    work.log = open(work.log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    work.packages = json_array();
-    int rc = build_locked(&work, templates, err);
-    if (rc == 0)
-        rc = template_check(build->state_dir, build->name, err);
-    if (rc == 0)
-        report(&work);
+    int kept = up_to_date(work, err);
+    if (kept != 0)
+        return kept < 0 ? -1 : 0;
+    work->log = open(work->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (build_locked(work, templates, err) != 0 ||
+        template_check(build->state_dir, build->name, err) != 0)
+        return -1;
+    report(work);
+    return 0;
+}
+
+int template_build(const struct template_build *build, struct screen *screen, struct err *err)
+{
+    struct work work = {.build = build, .screen = screen, .log = -1, .packages = json_array()};
+    int rc = build_or_keep(&work, err);
     json_decref(work.packages);
+    languages_free(work.languages);
     fd_close(&work.log);
     return rc;
 }

@@ -12,13 +12,16 @@
 struct template_build {
     const char *state_dir, *name;
     const char *self; /* this program's file: recipes are found from there */
-    int stop_fd;      /* readable: give up; from process_catch_stop */
+    const struct config *config;
+    bool again;  /* also when nothing of its recipe has changed: packages may have */
+    int stop_fd; /* readable: give up; from process_catch_stop */
 };
 
-/* Blocks, for about half a minute, and moves the screen's open step meanwhile; on success it closes
- * the step. Fails when another build is going on, and for each reason with what to do about it. A
- * template that it replaces stays as NAME.old for runners that live on it, until the next build or
- * template_build_sweep.
+/* Blocks, for half a minute or some, and moves the screen's open step meanwhile; on success it
+ * closes the step. A template whose recipe, packages and system are as they were is left as it is;
+ * what its languages are is noted anew. Fails when another build is going on, and for each reason
+ * with what to do about it. A template that it replaces stays as NAME.old for runners that live on
+ * it, until the next build or template_build_sweep.
  */
 int template_build(const struct template_build *build, struct screen *screen, struct err *err);
 

@@ -85,7 +85,12 @@ static int ensure_template(struct up *up, struct err *err)
     if (err->code != ERR_NOT_FOUND)
         screen_event(&up->screen, SCREEN_BAD, "%s", err->msg);
     const struct template_build build = {
-        .state_dir = state_dir, .name = name, .self = up->self, .stop_fd = up->stop_fd};
+        .state_dir = state_dir,
+        .name = name,
+        .self = up->self,
+        .config = up->config,
+        .stop_fd = up->stop_fd,
+    };
     return template_build(&build, &up->screen, err);
 }
 

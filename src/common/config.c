@@ -1,21 +1,16 @@
 #include "config.h"
 
-#include "fd.h"
 #include "ids.h"
+#include "inifile.h"
 #include "mem.h"
 #include "str.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ini.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#define LINE_BYTES 1000
-#define LINE_BYTES_TEXT "1000"
-#define FILE_BYTES (256 * 1024)
 #define HOST_SECTION "worker-host "
 
 enum type { STRING, PATH, NAME, INT, BYTES, MS, PERCENT, BOOL };
@@ -201,93 +196,53 @@ void config_defaults(struct config *config)
     }
 }
 
-/* How it works. inih splits lines into sections, keys and values, but left alone it cuts a line at
- * 200 bytes and reads on in its middle, takes an indented line for more of the value above it, and
- * drops what follows a "]". So it gets its lines from next_line, which refuses those.
- */
 struct parse {
     struct config *config;
-    struct err *err;
-    const char *at;                /* what is left of the text */
-    int line;                      /* the number of the last line that was handed out */
-    bool failed;                   /* err is set; at is of no more interest */
     int seen[ARRAY_LEN(settings)]; /* the line that set it, 0: none */
     struct worker_specs *hosts;
     char host_keys[40]; /* of the section that is being read, each with a blank after it */
 };
 
-static char *refuse_line(struct parse *parse, const char *why)
-{
-    err_set(parse->err, ERR_BAD_REQUEST, "%s", why);
-    parse->failed = true;
-    return NULL;
-}
-
-static char *next_line(char *line, int room, void *stream)
-{
-    struct parse *parse = stream;
-    if (parse->failed || *parse->at == '\0')
-        return NULL;
-    parse->line++;
-    size_t len = strcspn(parse->at, "\n");
-    size_t indent = strspn(parse->at, " \t");
-    const char *text = parse->at + (indent < len ? indent : len);
-    size_t text_len = len - (size_t)(text - parse->at);
-    if (text_len >= (size_t)room)
-        return refuse_line(parse, "the line is longer than " LINE_BYTES_TEXT " bytes");
-    memcpy(line, text, text_len);
-    line[text_len] = '\0';
-    parse->at += len + (parse->at[len] == '\n');
-    char *end = line[0] == '[' ? strchr(line, ']') : NULL;
-    if (end && !strchr(";#", end[1 + strspn(end + 1, " \t\r")])) /* a NUL is found too */
-        return refuse_line(parse, "something stands after the section's ]");
-    return line;
-}
-
 /* A key of a [worker-host NAME] section; a section ends where the next begins, so that a name that
  * comes again is one that came twice.
  */
-static int set_host(struct parse *parse, const char *name, const char *key, const char *value)
+static int set_host(struct parse *parse, const char *name, const char *key, const char *value,
+                    struct err *err)
 {
     struct worker_specs *hosts = parse->hosts;
     size_t before = hosts->count;
-    struct worker_spec *host = worker_specs_put(hosts, name, parse->err);
+    struct worker_spec *host = worker_specs_put(hosts, name, err);
     if (!host)
         return -1;
     if (hosts->count > before)
         parse->host_keys[0] = '\0';
     else if (host != &hosts->items[hosts->count - 1])
-        return err_set(parse->err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s] is there already", name);
+        return err_set(err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s] is there already", name);
     char word[sizeof(parse->host_keys)];
-    if (worker_spec_set(host, key, value, parse->err) != 0)
-        return err_context(parse->err, "[" HOST_SECTION "%s]", name);
+    if (worker_spec_set(host, key, value, err) != 0)
+        return err_context(err, "[" HOST_SECTION "%s]", name);
     str_format(word, sizeof(word), "%s ", key);
     if (strstr(parse->host_keys, word))
-        return err_set(parse->err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s]: %s is set twice", name,
-                       key);
+        return err_set(err, ERR_BAD_REQUEST, "[" HOST_SECTION "%s]: %s is set twice", name, key);
     strcat(parse->host_keys, word); /* it has room for every known key once */
     return 0;
 }
 
-static int on_value(void *user, const char *section, const char *key, const char *value)
+static int on_value(const char *section, const char *key, const char *value, int line, void *data,
+                    struct err *err)
 {
-    struct parse *parse = user;
-    if (str_starts_with(section, HOST_SECTION)) {
-        parse->failed = set_host(parse, section + strlen(HOST_SECTION), key, value) != 0;
-        return !parse->failed;
-    }
-    const struct setting *setting = look_up(section, key, parse->err);
-    int *seen = setting ? &parse->seen[setting - settings] : NULL;
+    struct parse *parse = data;
+    if (str_starts_with(section, HOST_SECTION))
+        return set_host(parse, section + strlen(HOST_SECTION), key, value, err);
+    const struct setting *setting = look_up(section, key, err);
     if (!setting)
-        parse->failed = true;
-    else if (*seen)
-        parse->failed = err_set(parse->err, ERR_BAD_REQUEST, "%s.%s was set in line %d already",
-                                section, key, *seen) != 0;
-    else
-        parse->failed = assign(parse->config, setting, value, parse->err) != 0;
-    if (seen)
-        *seen = parse->line;
-    return !parse->failed;
+        return -1;
+    int *seen = &parse->seen[setting - settings];
+    if (*seen)
+        return err_set(err, ERR_BAD_REQUEST, "%s.%s was set in line %d already", section, key,
+                       *seen);
+    *seen = line;
+    return assign(parse->config, setting, value, err);
 }
 
 static int check_hosts(const struct worker_specs *hosts, struct err *err)
@@ -301,20 +256,9 @@ static int check_hosts(const struct worker_specs *hosts, struct err *err)
 static int parse_all(struct config *config, struct worker_specs *hosts, const char *text,
                      const char *name, struct err *err)
 {
-    ini_max_line = LINE_BYTES + 1; /* these are inih's, process-wide */
-    ini_initial_alloc = LINE_BYTES + 1;
-    ini_use_stack = false; /* its stack buffer does not grow with ini_max_line */
-    ini_stop_on_first_error = true;
-    struct parse parse = {.config = config, .err = err, .at = text, .hosts = hosts};
-    if (str_starts_with(text, "\xEF\xBB\xBF")) /* the mark that some editors put first */
-        parse.at += 3;
-    int line = ini_parse_stream(next_line, &parse, on_value, &parse);
-    if (line < 0)
-        mem_exhausted();
-    if (line > 0 && !parse.failed)
-        err_set(err, ERR_BAD_REQUEST, "neither a [section], a key = value nor a comment");
-    if (line > 0 || parse.failed)
-        return err_context(err, "%s:%d", name, parse.line);
+    struct parse parse = {.config = config, .hosts = hosts};
+    if (inifile_parse(text, name, on_value, &parse, err) != 0)
+        return -1;
     if (config_check(config, err) != 0 || check_hosts(hosts, err) != 0)
         return err_context(err, "%s", name);
     return 0;
@@ -339,19 +283,15 @@ int config_parse_hosts(const char *text, const char *name, struct worker_specs *
 static int read_all(struct config *config, struct worker_specs *hosts, const char *path,
                     bool may_be_missing, struct err *err)
 {
-    cleanup_free char *text = mem_calloc(1, FILE_BYTES + 1);
-    ssize_t len = fd_read_file(AT_FDCWD, path, text, FILE_BYTES + 1);
-    if (len < 0 && errno == ENOENT && may_be_missing)
+    struct err why;
+    cleanup_free char *text = inifile_read(path, &why);
+    if (text)
+        return parse_all(config, hosts, text, path, err);
+    if (why.sys_errno == ENOENT && may_be_missing)
         return 0;
-    if (len < 0)
-        return err_sys(err, ERR_BAD_REQUEST, errno, "cannot read %s", path);
-    if (strlen(text) != (size_t)len) {
-        int line = 1;
-        for (const char *c = text; *c; c++)
-            line += *c == '\n';
-        return err_set(err, ERR_BAD_REQUEST, "%s:%d: there is a NUL byte in this line", path, line);
-    }
-    return parse_all(config, hosts, text, path, err);
+    if (err)
+        *err = why;
+    return -1;
 }
 
 int config_read(struct config *config, const char *path, bool may_be_missing, struct err *err)

@@ -15,10 +15,12 @@ enum err_code {
     ERR_COUNT,
 };
 
+#define ERR_MSG_SIZE 480
+
 struct err {
     enum err_code code;
     int sys_errno; /* 0 when no system call is to blame */
-    char msg[240];
+    char msg[ERR_MSG_SIZE];
 };
 
 /* Fill err and return -1, so that `return err_set(...)` reads well. A NULL err is allowed. */

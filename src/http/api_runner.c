@@ -64,6 +64,7 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
         .time_max_ms = config->run_time_max,
         .memory_bytes = config->run_memory,
         .memory_max_bytes = config->run_memory_max,
+        .languages = exchange->app->languages,
     };
     char time[32];
     bool valid = true;

@@ -8,6 +8,7 @@
 
 #include "../common/clock.h"
 #include "../common/config.h"
+#include "../common/languages.h"
 #include "../manager/fleet.h"
 #include "../manager/op.h"
 #include "../manager/tokens.h"
@@ -31,6 +32,7 @@ struct app {
     struct workers *workers;
     struct tokens *tokens;
     struct provisioner *provisioner;
+    const struct languages *languages;
 };
 
 struct exchange {

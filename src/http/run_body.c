@@ -119,7 +119,10 @@ static int parse_memory(const json_t *body, enum run_body_kind kind,
                            "memory: is set when the runner is made, not for a run on it");
         return 0;
     }
+    int64_t least = request->language->memory_bytes;
     request->memory_bytes = limits->memory_bytes;
+    if (least > request->memory_bytes)
+        request->memory_bytes = least < limits->memory_max_bytes ? least : limits->memory_max_bytes;
     return json_get_int(body, "memory", false, RUN_MEMORY_LEAST, limits->memory_max_bytes,
                         &request->memory_bytes, err);
 }
@@ -156,13 +159,15 @@ static int parse_code(const json_t *body, enum run_body_kind kind, struct run_re
     return json_get_string(body, "stdin", false, &request->input, &request->input_len, err);
 }
 
-static int parse_language(const json_t *body, struct run_request *request, struct err *err)
+static int parse_language(const json_t *body, const struct languages *languages,
+                          struct run_request *request, struct err *err)
 {
     const char *name = NULL;
     size_t len = 0;
     if (json_get_string(body, "language", false, &name, &len, err) != 0)
         return -1;
-    request->language = name ? language_find(name, len, err) : language_default();
+    request->language =
+        name ? languages_find(languages, name, len, err) : languages_default(languages);
     return request->language ? 0 : -1;
 }
 
@@ -175,7 +180,8 @@ static int parse_fields(const json_t *body, const char *time_query, enum run_bod
     static const char *const new_keys[] = {"code", "language", "stdin", "args", "env",
                                            "time", "memory",   "name",  NULL};
     if (json_only_keys(body, kind == RUN_BODY_NEW ? new_keys : keys, err) != 0 ||
-        parse_code(body, kind, request, err) != 0 || parse_language(body, request, err) != 0 ||
+        parse_code(body, kind, request, err) != 0 ||
+        parse_language(body, limits->languages, request, err) != 0 ||
         parse_args(body, request, err) != 0 || parse_env(body, request, err) != 0 ||
         parse_time(body, time_query, limits, request, err) != 0)
         return -1;

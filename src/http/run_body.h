@@ -2,6 +2,7 @@
 #ifndef HTTP_RUN_BODY_H
 #define HTTP_RUN_BODY_H
 
+#include "../common/languages.h"
 #include "../manager/runs.h"
 
 #define RUN_ARGS_MAX 256
@@ -18,6 +19,7 @@ enum run_body_kind {
 struct run_limits {
     int64_t time_ms, time_max_ms; /* of a request that names none; the most */
     int64_t memory_bytes, memory_max_bytes;
+    const struct languages *languages;
 };
 
 /* Fills the fields of request that a body decides: code, input, language, args, env, time_ms,

@@ -39,7 +39,7 @@ struct link {
 static void set_status(struct link *link, bool up, const struct err *why)
 {
     if (why)
-        memcpy(link->status.last_error, why->msg, sizeof(why->msg));
+        memcpy(link->status.last_error, why->msg, sizeof(link->status.last_error));
     if (link->status.up == up && link->status.since_ms != 0)
         return;
     link->status.up = up;

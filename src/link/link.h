@@ -72,7 +72,7 @@ void link_conn_destroy(struct link_conn *conn);
 struct link_status {
     bool up;
     int64_t since_ms; /* wall time of the last change; 0: never connected */
-    char last_error[240];
+    char last_error[ERR_MSG_SIZE];
     int64_t latency_us;  /* from connect to the worker's hello, last; 0: not known */
     char last_line[240]; /* what the transport's program (ssh) said last; "" */
     char program[64];    /* of the worker's hello: "codeland-worker 0.1.0" */

@@ -20,7 +20,7 @@ struct health {
     bool failing;
     int64_t since_ms; /* wall time of the last change of `failing`; 0: never */
     unsigned probe_ms;
-    char why[240]; /* the last failure; "" before the first */
+    char why[ERR_MSG_SIZE]; /* the last failure; "" before the first */
 };
 
 /* It lost something, did not answer, or answered nonsense. True when that makes it fail. */

@@ -208,7 +208,7 @@ static void on_link_error(struct op *op, const struct frame *frame)
         err_context(&err, "LINK_ERROR of the worker");
         err.code = ERR_BAD_GATEWAY;
     } else {
-        err_set(&err, err_from_name(name), "%.239s", message);
+        err_set(&err, err_from_name(name), "%s", message);
     }
     if (id_name_valid(runner))
         strcpy(op->runner, runner);

@@ -250,15 +250,30 @@ static const struct op_ops run_ops = {
     .failed = on_failed,
 };
 
-/* [program, file, args...] */
-static json_t *make_argv(const struct run_request *request, const char *file)
+/* What the language says, and the request's args. */
+static json_t *make_argv(const struct run_request *request, const struct language_place *place)
 {
     json_t *argv = json_array();
-    json_array_append_new(argv, json_string(request->language->program));
-    json_array_append_new(argv, json_string(file));
+    for (char **word = request->language->run; *word; word++) {
+        cleanup_free char *text = language_word(*word, place);
+        json_array_append_new(argv, json_string(text));
+    }
     if (request->args)
         json_array_extend(argv, request->args);
     return argv;
+}
+
+/* The language's, and over it the request's. */
+static json_t *make_env(const struct run_request *request, const struct language_place *place)
+{
+    json_t *env = json_object();
+    for (size_t i = 0; i < request->language->env_len; i++) {
+        cleanup_free char *text = language_word(request->language->env[i].value, place);
+        json_object_set_new(env, request->language->env[i].name, json_string(text));
+    }
+    if (request->env)
+        json_object_update(env, request->env);
+    return env;
 }
 
 /* A fresh runner's file has a name that a person knows; on a named runner, where runs may overlap,
@@ -266,10 +281,19 @@ static json_t *make_argv(const struct run_request *request, const char *file)
  */
 static void add_program(json_t *message, const struct run_request *request)
 {
-    char file[64];
-    snprintf(file, sizeof(file), request->runner ? ".run-%s%s" : "main%.0s%s", request->id,
-             request->language->suffix);
-    json_object_set_new(message, "argv", make_argv(request, file));
+    char file[LANGUAGE_FILE_MAX + 64];
+    const char *name = request->language->file, *suffix = strrchr(name, '.');
+    if (request->runner)
+        snprintf(file, sizeof(file), ".run-%s%s", request->id, suffix ? suffix : "");
+    else
+        snprintf(file, sizeof(file), "%s", name);
+    const struct language_place place = {
+        .dir = ".",
+        .file = file,
+        .memory_bytes = request->memory_bytes,
+    };
+    json_object_set_new(message, "argv", make_argv(request, &place));
+    json_object_set_new(message, "env", make_env(request, &place));
     json_object_set_new(message, "files",
                         json_pack("[{s:s, s:i, s:I, s:b}]", "name", file, "mode", 0644, "bytes",
                                   (json_int_t)request->code_len, "unlinkAfter",
@@ -281,7 +305,7 @@ static json_t *make_message(const struct run_request *request)
     json_t *message =
         json_pack("{s:s, s:s, s:I, s:I}", "id", request->id, "cwd", "", "timeMs",
                   (json_int_t)request->time_ms, "outputBytes", (json_int_t)request->output_bytes);
-    json_object_set_new(message, "env", request->env ? json_incref(request->env) : json_object());
+    json_object_set_new(message, "env", json_object());
     if (request->code)
         add_program(message, request);
     if (request->runner) {

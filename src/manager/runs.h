@@ -2,7 +2,7 @@
 #ifndef MANAGER_RUNS_H
 #define MANAGER_RUNS_H
 
-#include "language.h"
+#include "../common/language.h"
 #include "op.h"
 #include "output.h"
 

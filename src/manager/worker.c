@@ -20,7 +20,7 @@ struct worker {
     bool up, has_figures;
     mono_us since, asked; /* asked: when the WATCH was begun */
     double latency_ms;
-    char last_error[240];
+    char last_error[ERR_MSG_SIZE];
     struct worker_figures figures;
     json_t *templates; /* of the last SNAPSHOT, checked */
     struct registry *runners;
@@ -63,7 +63,7 @@ static void watch_failed(struct worker *worker, const struct err *why)
 {
     link_conn_destroy(worker->watch);
     worker->watch = NULL;
-    memcpy(worker->last_error, why->msg, sizeof(why->msg));
+    memcpy(worker->last_error, why->msg, sizeof(worker->last_error));
     uv_timer_start(worker->timer, on_retry, worker->backoff_ms, 0);
     worker->backoff_ms *= 2;
     if (worker->backoff_ms > WORKER_BACKOFF_MAX_MS)

@@ -5,8 +5,9 @@
 
 #include "../../src/common/str.h"
 #include "../../src/http/run_body.h"
+#include "../support/known_languages.h"
 
-static const struct run_limits limits = {
+static struct run_limits limits = {
     .time_ms = 60000,
     .time_max_ms = 600000,
     .memory_bytes = 256 << 20,
@@ -48,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char query[64];
     snprintf(query, sizeof(query), "%.*s", (int)(end - data), (const char *)data);
     struct run_request request = {.time_ms = 0};
+    limits.languages = known_languages();
     struct err err = {0};
     const char *body = (const char *)end + 1;
     size_t len = size - (size_t)(end + 1 - data);

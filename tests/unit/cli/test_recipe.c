@@ -60,6 +60,7 @@ static void what_is_wrong_is_named_with_its_line(void **data)
         {"[template]\npackages = --include=x\n", "packages: \"--include=x\" is no package's name"},
         {"[template]\npackages = a,b\n", "packages: \"a,b\" is no package's name"},
         {"[template]\npackages = x\n", "packages: \"x\" is no package's name"},
+        {"[template]\nwith = ../x\n", "with: \"../x\" is no template's name"},
         {"[template]\nnonsense\n", "x.conf:2: neither a [section]"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -79,6 +80,43 @@ static void lengths_are_bounded(void **data)
         len += snprintf(text + len, sizeof(text) - (size_t)len, "packages = %0100d\n", 0);
     assert_fails(read_text(&recipe, text, &err), err, ERR_BAD_REQUEST,
                  "packages: more than 4000 bytes");
+}
+
+static void put_language(const char *name, const char *template_name, const char *packages)
+{
+    char text[400], file[40];
+    snprintf(text, sizeof(text),
+             "[language]\ntitle = T\npackages = %s\nversion = 1\ntemplate = %s\nfile = m.x\n"
+             "run = x\n[sample]\nx\n[output]\ny\n",
+             packages, template_name);
+    snprintf(file, sizeof(file), "%s.conf", name);
+    scratch_write(scratch_path(folder, file), text);
+}
+
+static void packages_come_from_the_languages(void **data)
+{
+    (void)data;
+    struct err err;
+    struct recipe recipe;
+    put_language("sh", "base", "dash");
+    put_language("c", "native", "gcc libc6-dev");
+    put_language("go", "native", "golang-go gcc");
+    put_language("ruby", "web", "ruby");
+    struct languages *languages = languages_load(folder, &err);
+    assert_non_null(languages);
+    assert_ok(read_text(&recipe, "[template]\npackages = zip gcc-base\n", &err), err);
+    assert_ok(recipe_add_languages(&recipe, "native", languages, &err), err);
+    assert_string_equal(recipe.packages, "gcc,gcc-base,golang-go,libc6-dev,zip");
+    assert_ok(read_text(&recipe, "[template]\nwith = base web\n", &err), err);
+    assert_ok(recipe_add_languages(&recipe, "full", languages, &err), err);
+    assert_string_equal(recipe.packages, "dash,ruby");
+    assert_ok(read_text(&recipe, "", &err), err);
+    assert_ok(recipe_add_languages(&recipe, "other", languages, &err), err);
+    assert_string_equal(recipe.packages, "");
+    memset(recipe.packages, 'x', RECIPE_PACKAGES_MAX - 3);
+    assert_fails(recipe_add_languages(&recipe, "base", languages, &err), err, ERR_BAD_REQUEST,
+                 "language sh: packages: more than 4000 bytes");
+    languages_free(languages);
 }
 
 static void os_release_is_understood(void **data)
@@ -105,9 +143,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(a_recipe_is_read),
-        CASE(what_is_wrong_is_named_with_its_line),
-        CASE(lengths_are_bounded),
+        CASE(a_recipe_is_read),         CASE(what_is_wrong_is_named_with_its_line),
+        CASE(lengths_are_bounded),      CASE(packages_come_from_the_languages),
         CASE(os_release_is_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,8 +62,12 @@ static pid_t start(const char *const *more)
     snprintf(listen, sizeof(listen), "http.listen=127.0.0.1:%d", port);
     snprintf(state_dir, sizeof(state_dir), "paths.state_dir=%s/state", folder);
     snprintf(run_dir, sizeof(run_dir), "paths.run_dir=%.60s", folder);
-    const char *const usual[] = {listen, state_dir, run_dir, "http.user=nobody",
-                                 "http.group=nogroup"};
+    const char *const usual[] = {listen,
+                                 state_dir,
+                                 run_dir,
+                                 "http.user=nobody",
+                                 "http.group=nogroup",
+                                 "paths.languages=" LANGUAGES_FOLDER};
     for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
         words[count++] = (char *)(uintptr_t) "--set";
         words[count++] = (char *)(uintptr_t)usual[i];

@@ -2,6 +2,7 @@
 
 #include "../../../src/common/json.h"
 #include "../../../src/common/mem.h"
+#include "../../support/known_languages.h"
 #include "../../support/scratch.h"
 
 #include <arpa/inet.h>
@@ -86,6 +87,7 @@ void rig_start(struct rig *rig)
         .fleet = rig->fleet,
         .workers = rig->workers,
         .tokens = rig->tokens,
+        .languages = known_languages(),
     };
     rig->server = http_server_create(&app, fd, &rig->timeouts, &err);
     if (!rig->server)

@@ -280,7 +280,8 @@ static void test_requests_that_are_wrong(void **state)
         {"/api/v1/runner/run", "{\"code\":\"x\",\"time\":1000}", "badRequest", "600"},
         {"/api/v1/runner/run?time=-3", "{\"code\":\"x\"}", "badRequest", "time"},
         {"/api/v1/runner/run?time=%zz", "{\"code\":\"x\"}", "badRequest", "time"},
-        {"/api/v1/runner/run", "{\"code\":\"x\",\"language\":\"c\"}", "UnknownLanguage", "sh"},
+        {"/api/v1/runner/run", "{\"code\":\"x\",\"language\":\"klingon\"}", "UnknownLanguage",
+         "sh"},
         {"/api/v1/runner/new", "{\"name\":\"No\"}", "badRequest", "name"},
         {"/api/v1/runner/demo", "{\"code\":\"x\",\"memory\":5000000}", "badRequest", "memory"},
     };

@@ -1,6 +1,7 @@
 #include "../../../src/common/mem.h"
 #include "../../../src/http/result_json.h"
 #include "../../support/cm.h"
+#include "../../support/known_languages.h"
 
 #include <stdlib.h>
 
@@ -15,7 +16,7 @@ static struct run_result *make_result(const char *status)
     result->cpu_user_ms = 0.8;
     result->cpu_sys_ms = 0.6;
     result->memory_peak_bytes = 1437696;
-    result->language = language_default();
+    result->language = languages_default(known_languages());
     output_init(&result->output, 1 << 20);
     return result;
 }
