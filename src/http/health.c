@@ -11,8 +11,8 @@ void health_alive(struct exchange *exchange)
     exchange_answer(exchange, 200, &body);
 }
 
-/* Ready: a worker is up, and its oven gives runners. A full house is ready all the same; it would
- * help nobody to be taken out of a balancer because there is work.
+/* Ready: a worker takes runs, and its oven gives runners. A full house is ready all the same; it
+ * would help nobody to be taken out of a balancer because there is work.
  */
 static int check(const struct fleet *fleet, struct err *err)
 {
@@ -24,6 +24,11 @@ static int check(const struct fleet *fleet, struct err *err)
             const char *why = worker_last_error(worker);
             err_set(err, ERR_NOT_AVAILABLE, "the worker \"%s\" is out of reach: %s",
                     worker_name(worker), why[0] ? why : "it has not answered yet");
+        } else if (worker_draining(worker)) {
+            err_set(err, ERR_NOT_AVAILABLE, "the worker \"%s\" is draining", worker_name(worker));
+        } else if (worker_health(worker)->failing) {
+            err_set(err, ERR_NOT_AVAILABLE, "the worker \"%s\" fails again and again: %.120s",
+                    worker_name(worker), worker_health(worker)->why);
         } else if (figures->oven.available + figures->oven.in_use > 0 ||
                    figures->oven.min_available == 0) {
             return 0;

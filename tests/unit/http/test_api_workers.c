@@ -184,7 +184,11 @@ static void test_drain_and_resume(void **state)
              &answer);
     assert_error(&answer, 503, "RunnerNotAvailable", "draining");
     answer_free(&answer);
+    rig_call(second->rig, "GET", "/readyz", NULL, NULL, &answer);
+    assert_error(&answer, 503, "RunnerNotAvailable", "draining");
+    answer_free(&answer);
     call(second, "POST", "/api/v1/workers/second/resume", NULL, 200);
+    call(second, "GET", "/readyz", NULL, 200);
     assert_status(second, "active");
     run(second, 200);
     assert_int_equal(runs_of(second->fake), 6);
