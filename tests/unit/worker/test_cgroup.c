@@ -338,7 +338,7 @@ static void monitor_is_left_alone_unless_it_hangs(void **state)
     assert_false(cgroup_try_remove(cgroup, "a", false));
     usleep(20000);
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* it lives */
-    cgroup_try_remove(cgroup, "a", true); /* true already when it died at once */
+    cgroup_try_remove(cgroup, "a", true);             /* true already when it died at once */
     int status = end_of(pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     wait_until(cgroup_try_remove(cgroup, "a", true));
