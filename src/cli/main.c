@@ -39,6 +39,19 @@ static const struct verb {
      "  --json  one object in place of a line for each\n"
      "  --list  the cases as a table, without running them\n\n"
      "Options:\n" SETTINGS_HELP},
+    {"worker", cli_worker, "codeland worker add|doctor|show|rm|drain|resume NAME | ls [OPTION]...",
+     "the machines that runs happen on",
+     "  add NAME --ssh [USER@]HOST[:PORT]  checks the host, shows its key, makes it a worker\n"
+     "      --identity FILE        the private key; the manager gets a copy of its own\n"
+     "      --jump HOST[,HOST]...  the way there, as ssh -J\n"
+     "      --accept-key SHA256:…  the host's key, instead of being asked\n"
+     "      --socket PATH          of the worker there; without --ssh: on this machine\n"
+     "      --install              installs what is missing, and starts the worker\n"
+     "  doctor NAME [--install]    checks the host again; brings its programs up to date\n"
+     "  ls, show NAME              all of them, or all of one\n"
+     "  drain NAME, resume NAME    give it no new runs, or again\n"
+     "  rm NAME [--force]          once its runs have ended; --force: and named runners, too\n\n"
+     "Options:\n" SETTINGS_HELP},
     {"config", cli_config, "codeland config check | example | markdown [OPTION]...",
      "check the settings, or show them all",
      "  check     says what is wrong with the settings, with file and line\n"

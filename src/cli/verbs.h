@@ -11,5 +11,6 @@ int cli_selftest(int argc, char **argv);
 int cli_serve(int argc, char **argv);
 int cli_template(int argc, char **argv);
 int cli_up(int argc, char **argv);
+int cli_worker(int argc, char **argv);
 
 #endif

@@ -25,6 +25,7 @@ struct tunnel {
     struct ssh_child *child;
     uv_timer_t *pause; /* frees itself when it is closed */
     unsigned tries, family;
+    bool settled; /* the pinned key is of this family: it was logged in with */
     mono_us started;
     struct ssh_story story;
     struct err why; /* of its last end; "" while nothing is wrong */
@@ -67,6 +68,16 @@ static void on_line(bool is_err, const char *line, void *data)
     memcpy(tunnel->status->last_line, tunnel->story.last_line, sizeof(tunnel->story.last_line));
 }
 
+/* A pinned key that was not shown may be of another family. */
+static void choose_family(struct tunnel *tunnel, bool silent)
+{
+    tunnel->settled |= access(tunnel->path, F_OK) == 0;
+    if (!tunnel->spec.host_key[0] || !(tunnel->story.key_refused || (silent && !tunnel->settled)))
+        return;
+    tunnel->family = (tunnel->family + 1) % SSH_FAMILIES;
+    tunnel->settled = false;
+}
+
 static void on_ended(int64_t exit_status, int signal, void *data)
 {
     struct tunnel *tunnel = data;
@@ -74,11 +85,12 @@ static void on_ended(int64_t exit_status, int signal, void *data)
     ssh_story_explain(&tunnel->story, &tunnel->spec, exit_status, signal, &why);
     if (clock_now(&clock_system) - tunnel->started > WELL_US)
         tunnel->tries = 0;
-    if (tunnel->spec.host_key[0] && tunnel->story.key_refused)
-        tunnel->family = (tunnel->family + 1) % SSH_FAMILIES;
-    if (strcmp(why.msg, tunnel->why.msg) != 0)
+    bool silent = ssh_story_silent(&tunnel->story, tunnel->family, exit_status);
+    choose_family(tunnel, silent);
+    if (!silent && strcmp(why.msg, tunnel->why.msg) != 0)
         log_warn("ssh ended", LOG_S("worker", tunnel->spec.name), LOG_ERR(&why));
-    tunnel->why = why;
+    if (!silent)
+        tunnel->why = why;
     ssh_child_destroy(tunnel->child);
     tunnel->child = NULL;
     unlink(tunnel->path);

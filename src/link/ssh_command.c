@@ -6,7 +6,7 @@
 
 #include <unistd.h>
 
-/* OpenSSH's own exit status when the command could not be run, or its connection was lost. */
+/* OpenSSH's exit status when the command could not be run, or its connection was lost. */
 #define SSH_FAILED 255
 
 /* How it works. With a pinned key that the host did not show there are further tries, one for each
@@ -21,7 +21,7 @@ struct ssh_command {
     const struct ssh_command_ops *ops;
     void *data;
     struct ssh_child *child;
-    struct ssh_story story;
+    struct ssh_story story, refusal; /* refusal: of the first family whose key was not the one */
     unsigned family;
 };
 
@@ -42,11 +42,17 @@ static void on_ended(int64_t exit_status, int signal, void *data)
     struct err err = {0};
     ssh_child_destroy(command->child);
     command->child = NULL;
-    if (command->story.key_refused && command->spec.host_key[0] &&
-        command->family + 1 < SSH_FAMILIES) {
+    bool silent = ssh_story_silent(&command->story, command->family, exit_status);
+    bool refused = command->story.key_refused || silent;
+    if (command->story.key_refused && !command->refusal.key_refused)
+        command->refusal = command->story;
+    if (refused && command->spec.host_key[0] && command->family + 1 < SSH_FAMILIES) {
         command->family++;
         if (start(command, &err) == 0)
             return;
+    } else if (refused && command->refusal.key_refused) {
+        command->story = command->refusal;
+        ssh_story_explain(&command->story, &command->spec, exit_status, signal, &err);
     } else if (signal != 0 || exit_status == SSH_FAILED) {
         ssh_story_explain(&command->story, &command->spec, exit_status, signal, &err);
     }

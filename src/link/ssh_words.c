@@ -10,6 +10,9 @@
 #define WORDS_MAX 80
 #define KEY_MARK "codeland-key "
 
+/* OpenSSH's exit status for its own failures. */
+#define SSH_FAILED 255
+
 /* A link that is silent for 12 s is dead: two of three questions have had no answer. */
 static const char *const settings[] = {
     "BatchMode=yes",
@@ -141,6 +144,11 @@ void ssh_story_line(struct ssh_story *story, const char *line)
     story->key_refused |= str_starts_with(line, "Host key verification failed");
     story->login_refused |= strstr(line, "Permission denied (") != NULL ||
                             strstr(line, "Too many authentication failures") != NULL;
+}
+
+bool ssh_story_silent(const struct ssh_story *story, unsigned family, int64_t exit_status)
+{
+    return family > 0 && exit_status == SSH_FAILED && !story->last_line[0] && !story->key[0];
 }
 
 static int explain_key(const struct ssh_story *story, const struct worker_spec *spec,

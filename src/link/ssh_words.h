@@ -40,6 +40,9 @@ struct ssh_story {
 /* Takes the next line of stderr; begin with all zeros. */
 void ssh_story_line(struct ssh_story *story, const char *line);
 
+/* Whether it ended as it does when the host has no key of that family: without a word. */
+bool ssh_story_silent(const struct ssh_story *story, unsigned family, int64_t exit_status);
+
 /* Why it ended: a sentence about the host, ERR_BAD_GATEWAY, ERR_HOST_KEY or ERR_FORBIDDEN. */
 int ssh_story_explain(const struct ssh_story *story, const struct worker_spec *spec,
                       int64_t exit_status, int signal, struct err *err);

@@ -62,7 +62,7 @@ class Host:
     def _sshd_config(self):
         return f"""
 Port 22
-ListenAddress {self.address}
+ListenAddress 0.0.0.0
 HostKey {self.host_key}
 AuthorizedKeysFile {self.folder}/authorized_keys
 PermitRootLogin prohibit-password
