@@ -67,7 +67,8 @@ static bool take(struct stream *stream, const char *bytes, size_t len)
             if (!tell_line(stream))
                 return false;
         } else if (byte != '\r' && stream->len < SSH_LINE_MAX) {
-            stream->line[stream->len++] = byte >= ' ' && byte < 0x7F ? (char)byte : '?';
+            stream->line[stream->len++] =
+                (byte >= ' ' && byte < 0x7F) || byte == '\t' ? (char)byte : '?';
         }
     }
     return true;

@@ -15,7 +15,7 @@
 struct ssh_child;
 
 struct ssh_child_ops {
-    /* One line, without its newline; bytes that are no printable ASCII have become '?'. */
+    /* One line, without its newline; bytes that are neither printable ASCII nor tabs are '?'. */
     void (*on_line)(bool is_err, const char *line, void *data);
 
     /* It has ended and all its lines have come; exactly once, unless it is destroyed before. The

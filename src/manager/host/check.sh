@@ -56,11 +56,10 @@ else
 fi
 
 missing=
+# shellcheck disable=SC2086
+installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' $packages 2>/dev/null)
 for package in $packages; do
-    case $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) in
-    installed*) ;;
-    *) missing="$missing $package" ;;
-    esac
+    echo "$installed" | grep -qx "installed $package" || missing="$missing $package"
 done
 if ! command -v apt-get >/dev/null; then
     check packages bad "there is no apt-get: this is no Debian 12" ""

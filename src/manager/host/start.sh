@@ -30,13 +30,10 @@ fi
 
 socket=$(setting paths run_dir /run/codeland)/worker.sock
 listens() { [ -S "$socket" ] && running >/dev/null; }
+# The pids of this worker, also of one whose file has been replaced.
 running() {
-    for link in /proc/[0-9]*/exe; do
-        case $(readlink "$link") in
-        "$worker" | "$worker (deleted)") pid=${link#/proc/} && echo "${pid%/exe}" && found=1 ;;
-        esac
-    done
-    [ -n "${found:-}" ]
+    ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n "s|.* /proc/\([0-9]*\)/exe -> $worker\( (deleted)\)\{0,1\}\$|\1|p" |
+        grep .
 }
 if [ -d /run/systemd/system ]; then
     step "starting the systemd unit codeland-worker"
