@@ -148,8 +148,10 @@ int cli_worker_doctor(struct worker_words *words)
     json_t *fields = NULL;
     cli_worker_path(path, words->name, "");
     cleanup_json json_t *answer = api_ask(&words->api, "GET", path, NULL, &err);
-    if (!answer || json_get_object(answer, "spec", true, &fields, &err) != 0 ||
-        worker_spec_parse(fields, NULL, &spec, &err) != 0)
+    if (!answer || json_get_object(answer, "spec", true, &fields, &err) != 0)
+        return cli_worker_failed(&err);
+    json_object_set_new(fields, "name", json_string(words->name)); /* it stands beside the spec */
+    if (worker_spec_parse(fields, NULL, &spec, &err) != 0)
         return cli_worker_failed(&err);
     return cli_worker_examine(words, &spec, words->install, &err) == 0 ? EXIT_OK : EXIT_FAILED;
 }

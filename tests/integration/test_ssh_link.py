@@ -229,9 +229,12 @@ def test_hosts_that_are_refused(template, tmp_path):
 
 
 def test_another_kind_of_key(template):
-    """The pinned key is not the one that ssh would choose first."""
+    """The pinned key is not the one that ssh would choose first; and the manager's key opens the
+    worker's socket alone, as SECURITY.md has it.
+    """
     with Manager() as manager:
-        with Host(authorized=manager.public_key) as one:
+        only = 'restrict,port-forwarding,command="/bin/false" '
+        with Host(authorized=only + manager.public_key) as one:
             rsa = os.path.join(one.folder, "rsa_key")
             make_key(rsa, "rsa")
             one.write("sshd_config", f"HostKey {rsa}\n" + host.read(f"{one.folder}/sshd_config"))
