@@ -1,6 +1,7 @@
 #include "signals.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,4 +16,16 @@ void signals_reset(void)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int signals_number(const char *name)
+{
+    if (strncmp(name, "SIG", 3) != 0)
+        return 0;
+    for (int sig = 1; sig <= SIGNALS; sig++) {
+        const char *abbreviation = sigabbrev_np(sig);
+        if (abbreviation && strcmp(name + 3, abbreviation) == 0)
+            return sig;
+    }
+    return 0;
 }

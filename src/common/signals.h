@@ -8,4 +8,7 @@
  */
 void signals_reset(void);
 
+/* The number of a name like "SIGINT", 0 for what is none. */
+int signals_number(const char *name);
+
 #endif

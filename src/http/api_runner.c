@@ -4,6 +4,7 @@
 #include "auth.h"
 #include "result_json.h"
 #include "run_body.h"
+#include "run_events.h"
 
 #include <string.h>
 
@@ -46,7 +47,8 @@ static void on_run_done(struct run_result *take_result, const struct failure *fa
     }
     char runner[NAME_MAX_LEN + 1];
     memcpy(runner, take_result->runner, sizeof(runner));
-    struct result_json *json = result_json_create(take_result, exchange_ms(exchange), exchange->id);
+    struct result_json *json =
+        result_json_create(take_result, exchange_ms(exchange), exchange->id, false);
     struct answer_source source = {
         .self = json,
         .read = read_result,
@@ -74,7 +76,7 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
     *request = (struct run_request){
         .owner = exchange->owner,
         .template_name = config->oven_template,
-        .output_bytes = config->run_output,
+        .output_bytes = exchange->event_stream ? config->run_stream_output : config->run_output,
         .queue_ms = config->run_queue,
     };
     memcpy(request->id, exchange->id, sizeof(request->id));
@@ -82,10 +84,39 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
                           request, err);
 }
 
+/* ?encoding= of an event stream. */
+static int parse_encoding(const struct exchange *exchange, bool *base64, struct err *err)
+{
+    char encoding[16] = "utf8";
+    bool valid = true;
+    exchange_query(exchange, "encoding", encoding, sizeof(encoding), &valid);
+    *base64 = valid && strcmp(encoding, "base64") == 0;
+    if (!valid || (!*base64 && strcmp(encoding, "utf8") != 0))
+        return err_set(err, ERR_BAD_REQUEST, "encoding: must be utf8 or base64");
+    return 0;
+}
+
+static void start_events(struct exchange *exchange, struct worker *worker,
+                         const struct run_request *request)
+{
+    struct err err;
+    bool base64;
+    if (parse_encoding(exchange, &base64, &err) == 0) {
+        run_events_start(exchange, worker, request, base64);
+        return;
+    }
+    json_decref(request->hold);
+    exchange_fail(exchange, &err);
+}
+
 /* worker: of a named runner; NULL for a fresh one. Takes request->hold. */
 static void start_run(struct exchange *exchange, struct worker *worker,
                       const struct run_request *request)
 {
+    if (exchange->event_stream) {
+        start_events(exchange, worker, request);
+        return;
+    }
     struct failure failure;
     struct pending *pending = mem_new(struct pending);
     pending->exchange = exchange;

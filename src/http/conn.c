@@ -185,6 +185,7 @@ static void on_head(struct conn *conn, const struct http_head *head)
     conn->keep_alive = head->keep_alive;
     conn->version_1_1 = head->version_1_1;
     conn->head_only = head->method == HTTP_HEAD;
+    exchange->event_stream = head->accept_events;
     cut_copy(exchange->path, sizeof(exchange->path), head->path);
     cut_copy(exchange->query, sizeof(exchange->query), head->query);
     begin_body(conn, head);

@@ -131,13 +131,16 @@ int conn_write(struct conn *conn, const char *data, size_t len)
 }
 
 /* The next piece of a streamed answer, as a chunk; HTTP/1.0 knows none, its answers end with the
- * connection.
+ * connection. *later: the source has none at the moment.
  */
-static int send_piece(struct conn *conn)
+static int send_piece(struct conn *conn, bool *later)
 {
     char *piece = conn->shared->piece;
     size_t room = CONN_PIECE - CHUNK_HEAD - CHUNK_TAIL;
     size_t len = conn->source.read(conn->source.self, piece + CHUNK_HEAD, room);
+    *later = len == ANSWER_LATER;
+    if (*later)
+        return 0;
     if (len == 0)
         conn_drop_source(conn);
     if (!conn->version_1_1)
@@ -148,10 +151,16 @@ static int send_piece(struct conn *conn)
     return conn_write(conn, piece, CHUNK_HEAD + len + CHUNK_TAIL);
 }
 
-/* Sends until the socket is full or all is sent. */
+static bool is_live(const struct conn *conn)
+{
+    return conn->source.live && conn->source.live(conn->source.self);
+}
+
+/* Sends until the socket is full, all is sent, or the source has no more at the moment. */
 static void flush(struct conn *conn)
 {
-    conn_set_deadline(conn, conn->shared->timeouts.write_ms);
+    conn_set_deadline(conn, is_live(conn) ? 0 : conn->shared->timeouts.write_ms);
+    bool later = false;
     for (unsigned round = 0; round < ROUNDS_A_TURN; round++) {
         if (conn->out_sent < conn->out.len) {
             size_t left = conn->out.len - conn->out_sent;
@@ -160,8 +169,12 @@ static void flush(struct conn *conn)
                 return;
             conn->out_sent += len;
         } else if (conn->source.self) {
-            if (send_piece(conn) != 0)
+            if (send_piece(conn, &later) != 0)
                 return;
+            if (later) {
+                conn_set_read(conn, conn->in.len <= CONN_IN_MAX);
+                return;
+            }
         } else {
             answer_over(conn);
             return;
@@ -181,6 +194,13 @@ void conn_writable(struct conn *conn)
         flush(conn);
 }
 
+void exchange_wake(struct exchange *exchange)
+{
+    struct conn *conn = (struct conn *)exchange;
+    if (!conn->blocked && !conn->doomed)
+        flush(conn);
+}
+
 /* The answer's head. length: -1 when it is not known, 0 for 204. extra: whole header lines, or "".
  */
 static void put_head(struct conn *conn, int64_t length, const char *extra)
@@ -188,8 +208,9 @@ static void put_head(struct conn *conn, int64_t length, const char *extra)
     struct buf *out = &conn->out;
     buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", conn->status, reason(conn->status),
                date(conn->shared));
+    const char *type = conn->source.type;
     if (conn->status != 204)
-        buf_append_str(out, "Content-Type: application/json\r\n");
+        buf_printf(out, "Content-Type: %s\r\n", type ? type : "application/json");
     if (conn->status != 204 && length >= 0)
         buf_printf(out, "Content-Length: %" PRId64 "\r\n", length);
     else if (length < 0 && conn->version_1_1)
@@ -225,21 +246,29 @@ void exchange_answer(struct exchange *exchange, int status, struct buf *take_jso
     conn_send_json((struct conn *)exchange, status, take_json, "");
 }
 
+void exchange_failure_json(const struct exchange *exchange, const struct failure *failure,
+                           struct buf *text)
+{
+    struct json_writer json = {.buf = text};
+    json_open(&json, '{');
+    json_put_text(&json, "name", err_name(failure->err.code));
+    json_put_text(&json, "message", failure->err.msg);
+    if (failure->runner[0])
+        json_put_text(&json, "runner", failure->runner);
+    json_put_ms(&json, "duration", exchange_ms(exchange));
+    json_put_text(&json, "requestId", exchange->id);
+    json_close(&json, '}');
+    if (err_http_status(failure->err.code) == 500)
+        log_error("request failed", LOG_S("id", exchange->id), LOG_ERR(&failure->err));
+}
+
 void conn_send_failure(struct conn *conn, const struct failure *failure, const char *allow)
 {
     struct buf body;
     buf_init(&body, 4096);
-    struct json_writer json = {.buf = &body};
-    json_open(&json, '{');
-    json_put_text(&json, "name", err_name(failure->err.code));
-    json_put_text(&json, "message", failure->err.msg);
-    if (failure->runner[0]) {
-        json_put_text(&json, "runner", failure->runner);
+    exchange_failure_json(&conn->exchange, failure, &body);
+    if (failure->runner[0])
         memcpy(conn->runner, failure->runner, sizeof(conn->runner));
-    }
-    json_put_ms(&json, "duration", exchange_ms(&conn->exchange));
-    json_put_text(&json, "requestId", conn->exchange.id);
-    json_close(&json, '}');
     char extra[ROUTES_ALLOW_MAX + 96] = "";
     if (failure->retry_after_ms > 0)
         snprintf(extra, sizeof(extra), "Retry-After: %" PRId64 "\r\n",
@@ -248,8 +277,6 @@ void conn_send_failure(struct conn *conn, const struct failure *failure, const c
         snprintf(extra, sizeof(extra), "Allow: %s\r\n", allow);
     else if (failure->err.code == ERR_UNAUTHORIZED)
         snprintf(extra, sizeof(extra), "WWW-Authenticate: Bearer\r\n");
-    if (err_http_status(failure->err.code) == 500)
-        log_error("request failed", LOG_S("id", conn->exchange.id), LOG_ERR(&failure->err));
     conn_send_json(conn, err_http_status(failure->err.code), &body, extra);
 }
 
@@ -272,6 +299,8 @@ static size_t first_piece(struct conn *conn, bool *end)
     size_t room = CONN_PIECE - CHUNK_HEAD - CHUNK_TAIL, filled = 0, len = 1;
     while (len > 0 && room - filled >= EXCHANGE_PIECE_LEAST) {
         len = source->read(source->self, piece + filled, room - filled);
+        if (len == ANSWER_LATER)
+            break;
         filled += len;
     }
     *end = len == 0;
@@ -291,10 +320,10 @@ void exchange_stream(struct exchange *exchange, int status, const char *runner,
     char *piece = conn->shared->piece;
     if (!end && !conn->version_1_1)
         conn->keep_alive = false;
-    put_head(conn, end ? (int64_t)len : -1, "");
+    put_head(conn, end ? (int64_t)len : -1, conn->source.live ? "X-Accel-Buffering: no\r\n" : "");
     if (end || conn->head_only)
         conn_drop_source(conn);
-    if (conn->head_only) {
+    if (conn->head_only || (len == 0 && !end)) { /* an empty chunk would be the last */
         flush(conn);
         return;
     }

@@ -46,7 +46,8 @@ struct exchange {
     char worker[NAME_MAX_LEN + 1];      /* the path's :worker */
     char owner[TOKEN_OWNER_MAX + 1];    /* who asks; "" on a route that needs no token */
     bool admin;
-    const char *body; /* valid until the handler returns */
+    bool event_stream; /* the answer is wanted as Server-Sent Events */
+    const char *body;  /* valid until the handler returns */
     size_t body_len;
 
     void (*gone)(struct exchange *exchange, void *data);
@@ -72,17 +73,31 @@ void exchange_answer(struct exchange *exchange, int status, struct buf *take_jso
 void exchange_fail(struct exchange *exchange, const struct err *err);
 void exchange_fail_with(struct exchange *exchange, const struct failure *failure);
 
+/* That object, for an answer that has begun; an internal error is logged. */
+void exchange_failure_json(const struct exchange *exchange, const struct failure *failure,
+                           struct buf *text);
+
 /* Answers with a text that is made while it is sent, in pieces that fit a buffer. read returns 0 at
  * the end only, and gets room for EXCHANGE_PIECE_LEAST bytes at least; source is destroyed when it
  * is done with. runner is for the log.
+ *
+ * A live source may return ANSWER_LATER: exchange_wake, the one thing that may be done with the
+ * exchange until the source is destroyed, has it read again. It is also destroyed when the client
+ * goes. While it has more to come (its `live`) a client may take as long to read as it likes.
  */
 #define EXCHANGE_PIECE_LEAST 64
+#define ANSWER_LATER SIZE_MAX
 struct answer_source {
     void *self;
     size_t (*read)(void *self, char *to, size_t room);
     void (*destroy)(void *self);
+    bool (*live)(void *self); /* NULL: never */
+    const char *type;         /* NULL: application/json */
 };
 void exchange_stream(struct exchange *exchange, int status, const char *runner,
                      const struct answer_source *take_source);
+
+/* The source may be read and destroyed inside. */
+void exchange_wake(struct exchange *exchange);
 
 #endif

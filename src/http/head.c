@@ -167,6 +167,20 @@ static void parse_connection(struct http_slice value, struct http_head *head)
     }
 }
 
+/* A range with parameters counts, but not one that is given no weight. */
+static void parse_accept(struct http_slice value, struct http_head *head)
+{
+    while (value.len > 0) {
+        struct http_slice parameters = cut(&value, ',');
+        bool wanted = equals(trim(cut(&parameters, ';')), "text/event-stream");
+        while (parameters.len > 0) {
+            struct http_slice parameter = trim(cut(&parameters, ';'));
+            wanted = wanted && !equals(parameter, "q=0") && !equals(parameter, "q=0.0");
+        }
+        head->accept_events |= wanted;
+    }
+}
+
 static int parse_header(struct http_slice name, struct http_slice value, struct http_head *head,
                         bool *has_host, struct err *err)
 {
@@ -186,6 +200,8 @@ static int parse_header(struct http_slice name, struct http_slice value, struct 
         if (!equals(value, "100-continue"))
             return bad(err, "Expect must be 100-continue");
         head->expect_continue = true;
+    } else if (equals(name, "accept")) {
+        parse_accept(value, head);
     } else if (equals(name, "authorization")) {
         head->authorization = value;
     } else if (equals(name, "auth-token")) {

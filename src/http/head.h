@@ -41,6 +41,7 @@ struct http_head {
     bool has_length;
     uint64_t content_length; /* 0 unless has_length */
     struct http_slice authorization, auth_token, content_type;
+    bool accept_events; /* Accept names text/event-stream */
 };
 
 enum http_head_status { HTTP_HEAD_OK, HTTP_HEAD_MORE, HTTP_HEAD_BAD };

@@ -7,13 +7,14 @@
 
 /* The text is `head` up to and with `"res":"`, base64, `middle` up to `"stdout":"`, the escaped
  * stdout, `","stderr":"`, the escaped stderr, `tail`. A result without output (nothing ran) is all
- * head.
+ * head; one whose output was streamed is head, middle without stdout, tail.
  */
 enum phase { HEAD, RES, MIDDLE, OUT, BETWEEN, ERR_TEXT, TAIL, END };
 
 struct result_json {
     struct run_result *result;
     int status;
+    bool streamed;
     struct buf head, middle, tail;
     enum phase phase;
     size_t at; /* in the phase's bytes */
@@ -45,7 +46,8 @@ static void write_head(struct result_json *self, double duration_ms, const char 
     json_put_null(&json, "domain"); /* until there are previews */
     json_put_ms(&json, "duration", duration_ms);
     if (result->status[0]) {
-        put_string_start(&json, "res");
+        if (!self->streamed)
+            put_string_start(&json, "res");
         return;
     }
     json_put_ms(&json, "queued", result->queued_ms);
@@ -57,21 +59,23 @@ static void write_middle(struct result_json *self)
 {
     const struct run_result *result = self->result;
     struct json_writer json = {.buf = &self->middle};
-    buf_append_str(&self->middle, "\",");
+    buf_append_str(&self->middle, self->streamed ? "," : "\",");
     json_put_text(&json, "status", result->status);
     if (result->exit >= 0)
         json_put_int(&json, "exit", result->exit);
     else
         json_put_null(&json, "exit");
     json_put_text_or_null(&json, "signal", result->signal);
-    put_string_start(&json, "stdout");
+    if (!self->streamed)
+        put_string_start(&json, "stdout");
 }
 
 static void write_tail(struct result_json *self, const char *request_id)
 {
     const struct run_result *result = self->result;
     struct json_writer json = {.buf = &self->tail, .comma = true};
-    buf_append_str(&self->tail, "\"");
+    if (!self->streamed)
+        buf_append_str(&self->tail, "\"");
     json_put_open(&json, "truncated", '{');
     json_put_bool(&json, "stdout", result->out_truncated);
     json_put_bool(&json, "stderr", result->err_truncated);
@@ -87,10 +91,11 @@ static void write_tail(struct result_json *self, const char *request_id)
 }
 
 struct result_json *result_json_create(struct run_result *take_result, double duration_ms,
-                                       const char *request_id)
+                                       const char *request_id, bool streamed)
 {
     struct result_json *self = mem_new(struct result_json);
     self->result = take_result;
+    self->streamed = streamed;
     self->status =
         strcmp(take_result->status, "timeout") == 0 ? err_http_status(ERR_TIMED_OUT) : 200;
     buf_init(&self->head, TEXT_MAX);
@@ -214,6 +219,17 @@ static size_t read_phase(struct result_json *self, char *to, size_t room, bool *
     }
 }
 
+static enum phase next_phase(const struct result_json *self)
+{
+    if (!self->result->status[0])
+        return END;
+    if (self->streamed && self->phase == HEAD)
+        return MIDDLE;
+    if (self->streamed && self->phase == MIDDLE)
+        return TAIL;
+    return self->phase + 1;
+}
+
 size_t result_json_read(struct result_json *self, char *to, size_t room)
 {
     size_t written = 0;
@@ -223,7 +239,7 @@ size_t result_json_read(struct result_json *self, char *to, size_t room)
         if (!end)
             continue;
         self->at = 0;
-        self->phase = self->result->status[0] ? self->phase + 1 : END;
+        self->phase = next_phase(self);
     }
     return written;
 }

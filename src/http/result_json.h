@@ -10,9 +10,11 @@
 
 struct result_json;
 
-/* Takes result. duration_ms is the request's; request_id is copied. */
+/* Takes result. duration_ms is the request's; request_id is copied. streamed: the output has been
+ * sent before, so that res, stdout and stderr are left out.
+ */
 struct result_json *result_json_create(struct run_result *take_result, double duration_ms,
-                                       const char *request_id);
+                                       const char *request_id, bool streamed);
 void result_json_destroy(struct result_json *json); /* NULL is fine */
 
 /* The HTTP status: 498 for a run that passed its time, else 200. */

@@ -252,6 +252,16 @@ size_t link_conn_queued(const struct link_conn *conn)
     return chan_queued(conn->chan);
 }
 
+void link_conn_pause(struct link_conn *conn)
+{
+    chan_pause(conn->chan);
+}
+
+void link_conn_resume(struct link_conn *conn)
+{
+    chan_resume(conn->chan);
+}
+
 void link_conn_destroy(struct link_conn *conn)
 {
     if (!conn)

@@ -65,6 +65,10 @@ struct link_conn *link_open(struct link *link, const struct link_conn_ops *ops, 
 void link_conn_send(struct link_conn *conn, enum frame_type type, const void *payload, size_t len);
 size_t link_conn_queued(const struct link_conn *conn);
 
+/* As chan_pause, chan_resume. */
+void link_conn_pause(struct link_conn *conn);
+void link_conn_resume(struct link_conn *conn);
+
 /* Closes at once, which abandons an operation that is not over. NULL is fine. */
 void link_conn_destroy(struct link_conn *conn);
 

@@ -410,17 +410,22 @@ void chan_set_ops(struct chan *chan, const struct chan_ops *ops, void *data)
 
 void chan_destroy(struct chan *chan, bool linger)
 {
+    chan_linger(chan, linger ? CHAN_LINGER_MS : 0);
+}
+
+void chan_linger(struct chan *chan, uint64_t linger_ms)
+{
     if (!chan || chan->closing)
         return;
     chan->closing = true;
     if (chan->reading)
         uv_read_stop(&chan->io.stream);
-    if (!linger || chan->over || chan->deaf || chan_queued(chan) == 0) {
+    if (linger_ms == 0 || chan->over || chan->deaf || chan_queued(chan) == 0) {
         close_handles(chan);
         return;
     }
     uv_update_time(chan->timer.loop);
-    chan->until = now_ms(chan) + CHAN_LINGER_MS;
+    chan->until = now_ms(chan) + linger_ms;
     if (chan->connected) /* else the timer is set for the next attempt */
-        set_timer(chan, CHAN_LINGER_MS);
+        set_timer(chan, linger_ms);
 }

@@ -77,4 +77,7 @@ void chan_set_ops(struct chan *chan, const struct chan_ops *ops, void *data);
 #define CHAN_LINGER_MS 5000
 void chan_destroy(struct chan *chan, bool linger);
 
+/* As chan_destroy, for a peer that may take its time. */
+void chan_linger(struct chan *chan, uint64_t linger_ms);
+
 #endif

@@ -3,6 +3,7 @@
 #include "../common/clock.h"
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/signals.h"
 #include "../common/str.h"
 
 #include <string.h>
@@ -10,8 +11,14 @@
 /* How it works. On every try the message goes out, then the code as FILE_DATA, then stdin, as fast
  * as the connection takes them. Meanwhile answers come: STARTED commits the run, output collects,
  * RESULT ends it. The request's strings are let go once the run is committed and all is sent.
+ *
+ * With a sink, output is handed on instead. A paused sink pauses the connection, and so the worker,
+ * the agent and the program; nothing is seen on it meanwhile, the result neither. So when the run's
+ * time is over the connection is read again whatever the sink says (`overdue`): the worker has
+ * killed the program by then, and what a paused sink does not take is dropped.
  */
 struct run {
+    uv_loop_t *loop;
     struct op *op;
     struct fleet *fleet;
     struct run_request request;
@@ -26,9 +33,18 @@ struct run {
     struct link_conn *conn;
     size_t code_sent, input_sent;
     bool all_sent, started;
+
+    const struct run_sink *sink; /* NULL: output is collected */
+    void *sink_data;
+    uv_timer_t *over; /* of a run with a sink; frees itself when it is closed */
+    bool paused, overdue;
+    bool feed_full; /* the feeder waits for drain */
 };
 
 #define PIECE FRAME_DATA_MAX
+
+/* From the end of a run's time until what a paused sink has not taken is dropped. */
+#define OVERDUE_MS 500
 
 void run_result_free(struct run_result *result)
 {
@@ -47,11 +63,18 @@ static void let_go(struct run *run)
     free(steal_ptr(run->text));
 }
 
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
 static void run_free(struct run *run)
 {
     op_destroy(run->op);
     if (run->reserved[0])
         names_release(fleet_names(run->fleet), run->reserved);
+    if (run->over)
+        uv_close((uv_handle_t *)run->over, free_handle);
     let_go(run);
     run_result_free(run->result);
     free(run);
@@ -74,7 +97,8 @@ static void pump(struct run *run)
         } else if (run->input_sent < request->input_len) {
             send_piece(run, FRAME_STDIN, request->input, request->input_len, &run->input_sent);
         } else {
-            link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
+            if (!request->live_input)
+                link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
             run->all_sent = true;
         }
     }
@@ -108,7 +132,12 @@ static void on_send(struct link_conn *conn, void *data)
 
 static void on_drain(void *data)
 {
-    pump(data);
+    struct run *run = data;
+    pump(run);
+    if (!run->feed_full || !run->all_sent)
+        return;
+    run->feed_full = false;
+    run->sink->drain(run->sink_data);
 }
 
 static int parse_word(const json_t *json, const char *key, bool required, char *word,
@@ -181,17 +210,45 @@ static void finish(struct run *run)
     done(result, NULL, data);
 }
 
+static void on_overdue(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    run->overdue = true;
+    if (run->paused)
+        link_conn_resume(run->conn);
+}
+
+static void on_started(struct run *run)
+{
+    op_commit(run->op, run->result->runner);
+    run->started = true;
+    if (run->all_sent)
+        let_go(run);
+    if (!run->sink)
+        return;
+    uv_update_time(run->over->loop);
+    uv_timer_start(run->over, on_overdue, (uint64_t)run->request.time_ms + OVERDUE_MS, 0);
+    run->sink->started(run->result->runner, run->result->queued_ms, run->sink_data);
+}
+
+static void on_output(struct run *run, bool is_err, const struct frame *frame)
+{
+    struct run_result *result = run->result;
+    bool whole = true;
+    if (!run->sink)
+        whole = output_add(&result->output, is_err, frame->payload, frame->len);
+    else if (run->paused)
+        whole = false;
+    else
+        run->sink->output(is_err, frame->payload, frame->len, run->sink_data);
+    *(is_err ? &result->err_truncated : &result->out_truncated) |= !whole;
+}
+
 static int handle_frame(struct run *run, const struct frame *frame, struct err *err)
 {
     struct run_result *result = run->result;
-    if (frame->type == FRAME_STDOUT) {
-        if (!output_add(&result->output, false, frame->payload, frame->len))
-            result->out_truncated = true;
-        return 0;
-    }
-    if (frame->type == FRAME_STDERR) {
-        if (!output_add(&result->output, true, frame->payload, frame->len))
-            result->err_truncated = true;
+    if (frame->type == FRAME_STDOUT || frame->type == FRAME_STDERR) {
+        on_output(run, frame->type == FRAME_STDERR, frame);
         return 0;
     }
     cleanup_json json_t *json = json_parse_object(frame->payload, frame->len, false, err);
@@ -199,12 +256,12 @@ static int handle_frame(struct run *run, const struct frame *frame, struct err *
         return -1;
     switch (frame->type) {
     case FRAME_STARTED:
-        if (parse_runner(json, result, err) != 0)
+        if (parse_runner(json, result, err) != 0 ||
+            json_get_number(json, "queuedMs", false, 0, 1e15, &result->queued_ms, err) != 0)
             return -1;
-        op_commit(run->op, result->runner);
-        run->started = true;
-        if (run->all_sent)
-            let_go(run);
+        if (run->started)
+            return err_set(err, ERR_BAD_GATEWAY, "came twice");
+        on_started(run);
         return 0;
     case FRAME_RESULT:
         if (parse_result(json, run->ran, result, err) != 0)
@@ -367,6 +424,7 @@ struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worke
                       struct failure *failure)
 {
     struct run *run = create(fleet, request, done, data);
+    run->loop = loop;
     *failure = (struct failure){0};
     if (prepare(run, &failure->err) == 0) {
         if (request->runner)
@@ -385,4 +443,50 @@ struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worke
 void run_cancel(struct run *run)
 {
     run_free(run);
+}
+
+void run_stream(struct run *run, const struct run_sink *sink, void *data)
+{
+    run->sink = sink;
+    run->sink_data = data;
+    run->over = mem_new(uv_timer_t);
+    uv_timer_init(run->loop, run->over);
+    run->over->data = run;
+}
+
+void run_pause(struct run *run)
+{
+    run->paused = true;
+    if (!run->overdue)
+        link_conn_pause(run->conn);
+}
+
+void run_resume(struct run *run)
+{
+    if (run->paused && !run->overdue)
+        link_conn_resume(run->conn);
+    run->paused = false;
+}
+
+bool run_feed(struct run *run, const char *data, size_t len)
+{
+    for (size_t sent = 0; sent < len;)
+        send_piece(run, FRAME_STDIN, data, len, &sent);
+    run->feed_full = !run->all_sent || link_conn_queued(run->conn) > CHAN_HIGH;
+    return !run->feed_full;
+}
+
+void run_feed_end(struct run *run)
+{
+    link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
+}
+
+int run_signal(struct run *run, const char *name, struct err *err)
+{
+    if (signals_number(name) == 0)
+        return err_set(err, ERR_BAD_REQUEST, "signal: \"%.40s\" is no signal's name", name);
+    char text[64];
+    str_format(text, sizeof(text), "{\"signal\":\"%s\"}", name);
+    link_conn_send(run->conn, FRAME_SIGNAL, text, strlen(text));
+    return 0;
 }

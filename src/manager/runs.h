@@ -30,6 +30,7 @@ struct run_request {
     size_t input_len;
     json_t *args, *env; /* an array and an object of strings without NUL, or NULL */
     int64_t time_ms, memory_bytes, output_bytes, queue_ms;
+    bool live_input; /* more of stdin comes by run_feed; else input is all of it */
     json_t *hold;
 };
 
@@ -64,5 +65,40 @@ struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worke
 
 /* The caller has gone: the worker kills what runs. done never fires. */
 void run_cancel(struct run *run);
+
+/* ---- a run whose output is taken as it comes ---- */
+
+/* All fire from the loop, never after done, and must not cancel the run. */
+struct run_sink {
+    /* The program runs; at most once. A run without code does not start. */
+    void (*started)(const char *runner, double queued_ms, void *data);
+
+    /* len bytes of stdout or stderr, in the order in which they came. */
+    void (*output)(bool is_err, const char *data, size_t len, void *data_of_sink);
+
+    /* There is room for input again; NULL: nobody feeds. */
+    void (*drain)(void *data);
+};
+
+/* To be called right after run_start: output goes to the sink, the result holds none. */
+void run_stream(struct run *run, const struct run_sink *sink, void *data);
+
+/* Stops and resumes the sink's output: nothing is read from the worker meanwhile, and so the
+ * program waits before long. When its time is over the sink gets the rest no more, whether or not
+ * it is paused; the result then says that it was cut.
+ */
+void run_pause(struct run *run);
+void run_resume(struct run *run);
+
+/* Bytes for stdin, and its end; between started and done, and not after the end. False: enough is
+ * queued, wait for drain.
+ */
+bool run_feed(struct run *run, const char *data, size_t len);
+void run_feed_end(struct run *run);
+
+/* Sends the program and its children a signal, e.g. "SIGINT"; between started and done. -1 with an
+ * err for a name that is none.
+ */
+int run_signal(struct run *run, const char *name, struct err *err);
 
 #endif

@@ -30,8 +30,13 @@ bool answer_send(struct chan *chan, enum frame_type type, json_t *take_json)
 
 void answer_result(struct chan *take_chan, json_t *take_result)
 {
+    answer_run(take_chan, take_result, CHAN_LINGER_MS);
+}
+
+void answer_run(struct chan *take_chan, json_t *take_result, uint64_t linger_ms)
+{
     answer_send(take_chan, FRAME_RESULT, take_result);
-    chan_destroy(take_chan, true);
+    chan_linger(take_chan, linger_ms);
 }
 
 void answer_error(struct chan *take_chan, const struct err *err, const char *runner,

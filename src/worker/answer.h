@@ -11,6 +11,9 @@
  * stolen.
  */
 void answer_result(struct chan *take_chan, json_t *take_result);
+
+/* The same for a run: its caller may still be busy with output that came before, linger_ms long. */
+void answer_run(struct chan *take_chan, json_t *take_result, uint64_t linger_ms);
 void answer_error(struct chan *take_chan, const struct err *err, const char *runner,
                   int64_t retry_after_ms);
 

@@ -4,6 +4,7 @@
 
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/signals.h"
 #include "../common/str.h"
 
 #include <stdio.h>
@@ -198,6 +199,20 @@ int op_destroy_parse(const char *text, size_t len, char name[NAME_MAX_LEN + 1], 
     if (!id_name_valid(runner))
         return err_set(err, ERR_RUNNER_NOT_FOUND, "no runner has such a name");
     strcpy(name, runner);
+    return 0;
+}
+
+int op_signal_parse(const char *text, size_t len, int *signal, struct err *err)
+{
+    static const char *const keys[] = {"signal", NULL};
+    const char *name = "";
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    if (!json || json_only_keys(json, keys, err) != 0 ||
+        json_get_string(json, "signal", true, &name, NULL, err) != 0)
+        return -1;
+    *signal = signals_number(name);
+    if (*signal == 0)
+        return err_set(err, ERR_BAD_REQUEST, "signal: \"%.40s\" is no signal's name", name);
     return 0;
 }
 

@@ -49,6 +49,9 @@ void op_run_finish(struct op_run *run);
 /* The name of a DESTROY; copied to name. */
 int op_destroy_parse(const char *text, size_t len, char name[NAME_MAX_LEN + 1], struct err *err);
 
+/* The signal's number. */
+int op_signal_parse(const char *text, size_t len, int *signal, struct err *err);
+
 int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err);
 
 int op_oven_parse(const char *text, size_t len, struct oven_change *change, struct err *err);

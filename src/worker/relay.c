@@ -114,6 +114,20 @@ static void advance(struct relay *relay)
     send_exec(relay);
 }
 
+/* To the program and what it started, as a terminal's keys are. */
+static bool send_signal(struct relay *relay, const struct frame *frame)
+{
+    unsigned char payload[64];
+    struct err err;
+    int number;
+    if (op_signal_parse(frame->payload, frame->len, &number, &err) != 0)
+        return false;
+    const struct agent_signal signal = {.signal = (uint32_t)number, .group = 1};
+    size_t len = agent_signal_encode(&signal, payload, sizeof(payload));
+    chan_send(relay->agent, FRAME_AGENT_SIGNAL, payload, len);
+    return true;
+}
+
 /* False when the frame has no place here. */
 static bool forward(struct relay *relay, const struct frame *frame)
 {
@@ -132,6 +146,8 @@ static bool forward(struct relay *relay, const struct frame *frame)
         relay->input_over = frame->type == FRAME_STDIN_EOF;
         chan_send(relay->agent, frame->type, frame->payload, frame->len);
         return true;
+    case FRAME_SIGNAL:
+        return relay->exec_sent && send_signal(relay, frame);
     default:
         return false;
     }

@@ -1,6 +1,6 @@
 /* The bytes of one execution, between its caller's channel and its agent's:
  *
- *     caller ──link──▶ relay ──agent──▶ program      FILE_DATA, STDIN, STDIN_EOF
+ *     caller ──link──▶ relay ──agent──▶ program      FILE_DATA, STDIN, STDIN_EOF, SIGNAL
  *     caller ◀──link── relay ◀──agent── program      STDOUT, STDERR, then the end
  *
  * It holds no more of them than a channel's queue: a side that is slow stops the other. What the

@@ -184,6 +184,16 @@ static json_t *describe(const struct run *run, const struct verdict *verdict)
                      relay_truncated(run->relay, FRAME_STDERR));
 }
 
+/* A caller who stopped reading has what is left of the run's time to go on, and then a while in
+ * which to see that it is over.
+ */
+static uint64_t linger_ms(const struct run *run)
+{
+    mono_us gone = clock_now(run->runs->services->clock) - run->taken;
+    mono_us left = run->request.time_ms * US_PER_MS - gone;
+    return CHAN_LINGER_MS + (left > 0 ? (uint64_t)(left / US_PER_MS) : 0);
+}
+
 /* exit: NULL when the program was killed with its runner. */
 static void succeed(struct run *run, const struct agent_exit *exit)
 {
@@ -204,7 +214,7 @@ static void succeed(struct run *run, const struct agent_exit *exit)
         watch_touch(watch, run->runner);
         watch_flush(watch);
     }
-    answer_result(relay_take_link(run->relay), describe(run, &verdict));
+    answer_run(relay_take_link(run->relay), describe(run, &verdict), linger_ms(run));
     finish(run);
 }
 

@@ -40,7 +40,7 @@ static void test_text(void **state)
     result->exit = 0;
     output_add(&result->output, false, "hi\n", 3);
     output_add(&result->output, true, "\xFFoops", 5);
-    struct result_json *json = result_json_create(result, 14.2, "0123456789abcdef");
+    struct result_json *json = result_json_create(result, 14.2, "0123456789abcdef", false);
     buf_init(&text, 1 << 20);
     read_all(json, 4096, &text);
     assert_string_equal(
@@ -62,7 +62,7 @@ static void test_timeout_is_an_error_with_a_result(void **state)
     struct buf text;
     strcpy(result->signal, "SIGKILL");
     result->out_truncated = true;
-    struct result_json *json = result_json_create(result, 1, "0123456789abcdef");
+    struct result_json *json = result_json_create(result, 1, "0123456789abcdef", false);
     buf_init(&text, 1 << 20);
     read_all(json, 4096, &text);
     assert_int_equal(result_json_status(json), 498);
@@ -78,7 +78,7 @@ static void test_nothing_ran(void **state)
 {
     (void)state;
     struct buf text;
-    struct result_json *json = result_json_create(make_result(""), 1, "0123456789abcdef");
+    struct result_json *json = result_json_create(make_result(""), 1, "0123456789abcdef", false);
     buf_init(&text, 1 << 20);
     read_all(json, 64, &text);
     assert_string_equal(text.data, "{\"runner\":\"cr-7f3k2m9a\",\"domain\":null,\"duration\":1,"
@@ -126,7 +126,7 @@ static void test_random_output(void **state)
             assert_true(output_add(&result->output, is_err, bytes, len));
             buf_append(&order, bytes, len);
         }
-        struct result_json *json = result_json_create(result, 1, "0123456789abcdef");
+        struct result_json *json = result_json_create(result, 1, "0123456789abcdef", false);
         read_all(json, 64 + (size_t)round * 37, &text);
         json_t *parsed = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
         assert_non_null(parsed);
