@@ -23,6 +23,20 @@ static const struct verb {
      "Serves the HTTP API. `codeland up` starts it together with a worker.\n\n"
      "Options:\n" SETTINGS_HELP
      "  --check-config           read the settings, say what is wrong with them, and exit\n"},
+    {"run", cli_run, "codeland run [OPTION]... FILE [ARGUMENT]...", "run a program over the API",
+     "Runs FILE in a fresh runner, or in a named one, with this terminal's stdin and stdout, and\n"
+     "exits as it exited: its code, 128 and the number of the signal that ended it, 124 when its "
+     "time\n"
+     "was over, 125 when it was not run to its end. Ctrl-C is the program's; a second one ends the "
+     "run.\n\n"
+     "Options:\n"
+     "  --language NAME          instead of what the file's suffix says\n"
+     "  --runner NAME            on the runner of that name\n"
+     "  --time SECONDS           its wall clock\n"
+     "  --memory BYTES           its memory\n"
+     "  --address HOST:PORT      of the API (http.listen)\n"
+     "  --token TOKEN            or the environment's CODELAND_TOKEN (the "
+     "administrator's)\n" SETTINGS_HELP},
     {"template", cli_template, "codeland template build NAME | rebuild NAME | ls [OPTION]...",
      "make and list the root file systems of runners",
      "  build NAME    makes a template from its recipe and its languages' packages, unless it is "
@@ -115,9 +129,10 @@ static int unknown_verb(const char *word)
     return EXIT_USAGE;
 }
 
-static bool asks_for_help(int argc, char **argv)
+/* passes_on: words behind the first that is no option are somebody else's. */
+static bool asks_for_help(int argc, char **argv, bool passes_on)
 {
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc && !(passes_on && argv[i][0] != '-'); i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return true;
     return false;
@@ -141,7 +156,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < VERBS; i++) {
         if (strcmp(verbs[i].name, word) != 0)
             continue;
-        if (asks_for_help(argc - 1, argv + 1)) {
+        if (asks_for_help(argc - 1, argv + 1, verbs[i].run == cli_run)) {
             printf("Usage: %s\n\n%s", verbs[i].usage, verbs[i].help);
             return EXIT_OK;
         }

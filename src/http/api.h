@@ -3,6 +3,7 @@
 #define HTTP_API_H
 
 #include "exchange.h"
+#include "run_body.h"
 
 /* api_runner.c */
 void api_runner_run(struct exchange *exchange);
@@ -11,6 +12,21 @@ void api_runner_exec(struct exchange *exchange);
 void api_runner_list(struct exchange *exchange);
 void api_runner_get(struct exchange *exchange);
 void api_runner_delete(struct exchange *exchange);
+
+/* api_runner.c too, for whoever else starts runs: what text, a body, asks for; the caller owns
+ * request->hold.
+ */
+int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char *text, size_t len,
+                  bool streamed, struct run_request *request, struct err *err);
+
+/* The worker of the runner that the path names, when the caller may touch it. */
+struct worker *api_runner_find(struct exchange *exchange, const struct runner_info **info,
+                               struct failure *failure);
+
+/* api_exec.c */
+void api_exec_run(struct exchange *exchange);
+void api_exec_new(struct exchange *exchange);
+void api_exec_named(struct exchange *exchange);
 
 /* api_worker.c */
 void api_worker_get(struct exchange *exchange);

@@ -57,8 +57,8 @@ static void on_run_done(struct run_result *take_result, const struct failure *fa
     exchange_stream(exchange, result_json_status(json), runner, &source);
 }
 
-static int parse_body(struct exchange *exchange, enum run_body_kind kind,
-                      struct run_request *request, struct err *err)
+int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char *text, size_t len,
+                  bool streamed, struct run_request *request, struct err *err)
 {
     const struct config *config = exchange->app->config;
     const struct run_limits limits = {
@@ -76,12 +76,18 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
     *request = (struct run_request){
         .owner = exchange->owner,
         .template_name = config->oven_template,
-        .output_bytes = exchange->event_stream ? config->run_stream_output : config->run_output,
+        .output_bytes = streamed ? config->run_stream_output : config->run_output,
         .queue_ms = config->run_queue,
     };
     memcpy(request->id, exchange->id, sizeof(request->id));
-    return run_body_parse(exchange->body, exchange->body_len, has_time ? time : NULL, kind, &limits,
-                          request, err);
+    return run_body_parse(text, len, has_time ? time : NULL, kind, &limits, request, err);
+}
+
+static int parse_body(struct exchange *exchange, enum run_body_kind kind,
+                      struct run_request *request, struct err *err)
+{
+    return api_run_parse(exchange, kind, exchange->body, exchange->body_len, exchange->event_stream,
+                         request, err);
 }
 
 /* ?encoding= of an event stream. */
@@ -155,8 +161,8 @@ void api_runner_new(struct exchange *exchange)
 /* The named runner and its worker, when the caller may touch it. A worker that is down is believed
  * to have what it had. One that has never been up may have the runner: it will know.
  */
-static struct worker *find_runner(struct exchange *exchange, const struct runner_info **info,
-                                  struct failure *failure)
+struct worker *api_runner_find(struct exchange *exchange, const struct runner_info **info,
+                               struct failure *failure)
 {
     const struct fleet *fleet = exchange->app->fleet;
     *failure = (struct failure){0};
@@ -185,7 +191,7 @@ void api_runner_exec(struct exchange *exchange)
     struct failure failure;
     struct run_request request;
     const struct runner_info *info;
-    struct worker *worker = find_runner(exchange, &info, &failure);
+    struct worker *worker = api_runner_find(exchange, &info, &failure);
     if (!worker) {
         exchange_fail_with(exchange, &failure);
         return;
@@ -293,7 +299,7 @@ void api_runner_get(struct exchange *exchange)
 {
     struct failure failure;
     const struct runner_info *info;
-    const struct worker *worker = find_runner(exchange, &info, &failure);
+    const struct worker *worker = api_runner_find(exchange, &info, &failure);
     if (!worker) {
         exchange_fail_with(exchange, &failure);
         return;
@@ -325,7 +331,7 @@ void api_runner_delete(struct exchange *exchange)
 {
     struct failure failure;
     const struct runner_info *info;
-    struct worker *worker = find_runner(exchange, &info, &failure);
+    struct worker *worker = api_runner_find(exchange, &info, &failure);
     if (!worker) {
         exchange_fail_with(exchange, &failure);
         return;

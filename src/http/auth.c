@@ -1,5 +1,7 @@
 #include "auth.h"
 
+#include "ws.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -14,6 +16,17 @@ static struct http_slice bearer(struct http_slice value)
     return (struct http_slice){value.text + len, value.len - len};
 }
 
+/* A browser's script can set no header of a WebSocket but this one. */
+static struct http_slice offered(struct http_slice protocols)
+{
+    struct http_slice protocol;
+    size_t len = strlen(WS_TOKEN_PROTOCOL);
+    while (http_list_next(&protocols, &protocol))
+        if (protocol.len > len && memcmp(protocol.text, WS_TOKEN_PROTOCOL, len) == 0)
+            return (struct http_slice){protocol.text + len, protocol.len - len};
+    return (struct http_slice){0};
+}
+
 int auth_check(const struct http_head *head, const struct route *route, struct exchange *exchange,
                struct err *err)
 {
@@ -22,6 +35,8 @@ int auth_check(const struct http_head *head, const struct route *route, struct e
     struct http_slice text = bearer(head->authorization);
     if (!text.text)
         text = head->auth_token;
+    if (!text.text && head->upgrade_ws)
+        text = offered(head->ws_protocols);
     if (!text.text)
         return err_set(err, ERR_UNAUTHORIZED,
                        "a token is needed: the header \"Authorization: Bearer TOKEN\" or "

@@ -53,8 +53,12 @@ struct conn *conn_create(struct conn_shared *shared, const struct conn_io *io, v
 void conn_closed(struct conn *conn)
 {
     conn->doomed = true;
-    if (conn->state == CONN_BUSY || conn->state == CONN_ANSWERING)
+    if (conn->state == CONN_BUSY || conn->state == CONN_ANSWERING || conn->state == CONN_UPGRADED)
         conn->shared->busy--;
+    if (conn->state == CONN_UPGRADED) {
+        conn->upgrade.gone(conn->upgrade.self);
+        conn_log_answer(conn);
+    }
     if (conn->state == CONN_BUSY && conn->exchange.gone)
         conn->exchange.gone(&conn->exchange, conn->exchange.gone_data);
     conn_drop_source(conn);
@@ -164,6 +168,7 @@ static void dispatch(struct conn *conn)
     struct buf body = conn->body;
     conn->body = (struct buf){0};
     conn->route->handle(&conn->exchange);
+    conn->exchange.head = NULL;
     buf_finish(&body);
 }
 
@@ -198,6 +203,7 @@ static void on_head(struct conn *conn, const struct http_head *head)
                check_query(head, &failure.err) != 0 || check_body(conn, head, &failure.err) != 0) {
         refuse(conn, &failure.err);
     } else if (conn->request_over) {
+        exchange->head = head;
         dispatch(conn);
     } else {
         conn->state = CONN_BODY;
@@ -307,6 +313,8 @@ static size_t consume(struct conn *conn, const char *data, size_t len)
         if (conn->drained > CONN_DRAIN_MAX)
             conn_doom(conn);
         return len;
+    case CONN_UPGRADED:
+        return conn->upgrade.consume(conn->upgrade.self, data, len);
     default:
         return 0;
     }
@@ -347,6 +355,8 @@ void conn_feed(struct conn *conn, const char *data, size_t len)
     conn->head_begun = conn->state == CONN_HEAD && conn->in.len > 0;
     if (conn->in.len > CONN_IN_MAX)
         conn_set_read(conn, false);
+    else if (conn->state == CONN_UPGRADED)
+        conn_set_read(conn, true);
 }
 
 void conn_readable(struct conn *conn, const char *data, size_t len)
@@ -357,6 +367,11 @@ void conn_readable(struct conn *conn, const char *data, size_t len)
 
 void conn_check_time(struct conn *conn, mono_us now)
 {
+    bool waits = conn->state == CONN_BUSY || conn->state == CONN_UPGRADED;
+    if (waits && conn->read_off && !conn->doomed && conn->io->peer_left(conn->socket)) {
+        conn_doom(conn);
+        return;
+    }
     if (conn->deadline == 0 || now < conn->deadline || conn->doomed)
         return;
     log_debug("connection timed out", LOG_D("state", conn->state));

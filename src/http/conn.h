@@ -29,8 +29,9 @@ struct conn_io {
     int (*write)(void *socket, const char *data, size_t len, bool *clear);
     void (*want_writable)(void *socket); /* conn_writable, once, from the loop */
     void (*want_read)(void *socket, bool on);
-    void (*shut)(void *socket);  /* no more will be written */
-    void (*close)(void *socket); /* conn_closed will come, never inside this call */
+    void (*shut)(void *socket);      /* no more will be written */
+    bool (*peer_left)(void *socket); /* asked while it is not read */
+    void (*close)(void *socket);     /* conn_closed will come, never inside this call */
 };
 
 struct conn *conn_create(struct conn_shared *shared, const struct conn_io *io, void *socket);

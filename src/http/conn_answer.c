@@ -22,6 +22,8 @@ static const char *reason(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 101:
+        return "Switching Protocols";
     case 201:
         return "Created";
     case 204:
@@ -42,6 +44,8 @@ static const char *reason(int status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 426:
+        return "Upgrade Required";
     case 431:
         return "Request Header Fields Too Large";
     case 498:
@@ -70,7 +74,7 @@ static const char *date(struct conn_shared *shared)
     return shared->date;
 }
 
-static void log_answer(const struct conn *conn)
+void conn_log_answer(const struct conn *conn)
 {
     char ms[32];
     snprintf(ms, sizeof(ms), "%.2f", exchange_ms(&conn->exchange));
@@ -83,7 +87,7 @@ static void answer_over(struct conn *conn)
 {
     conn->shared->busy--;
     conn->state = CONN_HEAD; /* from here it is not busy, however it ends */
-    log_answer(conn);
+    conn_log_answer(conn);
     conn_drop_source(conn);
     buf_clear(&conn->out);
     conn->out_sent = 0;
@@ -190,6 +194,8 @@ static void flush(struct conn *conn)
 void conn_writable(struct conn *conn)
 {
     conn->blocked = false;
+    if (conn->state == CONN_UPGRADED && !conn->doomed)
+        conn->upgrade.writable(conn->upgrade.self);
     if (conn->state == CONN_ANSWERING && !conn->doomed)
         flush(conn);
 }
@@ -229,6 +235,18 @@ static void begin_answer(struct conn *conn, int status)
     conn->state = CONN_ANSWERING;
     if (!conn->request_over)
         conn->keep_alive = false;
+}
+
+void conn_upgrade(struct conn *conn, const struct upgrade *upgrade, const char *headers)
+{
+    conn->exchange.gone = NULL;
+    conn->status = 101;
+    conn->state = CONN_UPGRADED;
+    conn->upgrade = *upgrade;
+    buf_printf(&conn->out, "HTTP/1.1 101 %s\r\n%sX-Request-Id: %s\r\n\r\n", reason(101), headers,
+               conn->exchange.id);
+    conn_write(conn, conn->out.data, conn->out.len);
+    buf_finish(&conn->out);
 }
 
 void conn_send_json(struct conn *conn, int status, struct buf *take_json, const char *extra)
@@ -275,6 +293,8 @@ void conn_send_failure(struct conn *conn, const struct failure *failure, const c
                  (failure->retry_after_ms + 999) / 1000);
     else if (allow)
         snprintf(extra, sizeof(extra), "Allow: %s\r\n", allow);
+    else if (failure->err.code == ERR_UPGRADE_REQUIRED)
+        snprintf(extra, sizeof(extra), "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     else if (failure->err.code == ERR_UNAUTHORIZED)
         snprintf(extra, sizeof(extra), "WWW-Authenticate: Bearer\r\n");
     conn_send_json(conn, err_http_status(failure->err.code), &body, extra);

@@ -14,13 +14,22 @@
  * is read over for a while, so that the client finds the answer and not a reset.
  *
  * Bytes that come while nobody wants them are kept, up to CONN_IN_MAX; above, the socket is not
- * read, and a hang-up is seen when the answer is sent. Otherwise the socket is always read, which
- * is how a client that leaves in the middle of a run is noticed; half-closing is leaving.
+ * read, and a hang-up is looked for now and then. Otherwise the socket is always read, which is how
+ * a client that leaves in the middle of a run is noticed; half-closing is leaving. UPGRADED is for
+ * good: from there another protocol has the connection.
  *
  * Handlers may answer from inside conn_readable. `feeding` keeps the loop over the input in one
  * place; `doomed` says that io->close was called and that nothing may be done any more.
  */
-enum conn_state { CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_ANSWERING, CONN_DRAINING };
+enum conn_state { CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_ANSWERING, CONN_DRAINING, CONN_UPGRADED };
+
+/* Whose the bytes are once the connection has changed its protocol. */
+struct upgrade {
+    void *self;
+    size_t (*consume)(void *self, const char *data, size_t len); /* 0: not now, see conn_feed */
+    void (*writable)(void *self);
+    void (*gone)(void *self); /* its last call, and it may not write */
+};
 
 struct conn {
     struct exchange exchange; /* first: exchange_* come back by it */
@@ -51,6 +60,8 @@ struct conn {
     size_t out_sent;
     struct answer_source source;
     bool blocked; /* the socket is full; conn_writable will come */
+
+    struct upgrade upgrade;
 };
 
 #define CONN_IN_MAX (2 * HTTP_HEAD_MAX)
@@ -68,6 +79,10 @@ void conn_feed(struct conn *conn, const char *data, size_t len);
 /* conn_answer.c. These answer, so the exchange is over; extra: whole header lines, or "". */
 void conn_send_json(struct conn *conn, int status, struct buf *take_json, const char *extra);
 void conn_send_failure(struct conn *conn, const struct failure *failure, const char *allow);
+
+/* Answers 101; headers: whole lines, all that differ. */
+void conn_upgrade(struct conn *conn, const struct upgrade *upgrade, const char *headers);
+void conn_log_answer(const struct conn *conn);
 
 int conn_write(struct conn *conn, const char *data, size_t len); /* -1: it is doomed now */
 void conn_drop_source(struct conn *conn);

@@ -46,8 +46,9 @@ struct exchange {
     char worker[NAME_MAX_LEN + 1];      /* the path's :worker */
     char owner[TOKEN_OWNER_MAX + 1];    /* who asks; "" on a route that needs no token */
     bool admin;
-    bool event_stream; /* the answer is wanted as Server-Sent Events */
-    const char *body;  /* valid until the handler returns */
+    bool event_stream;            /* the answer is wanted as Server-Sent Events */
+    const struct http_head *head; /* valid until the handler returns; NULL after a body */
+    const char *body;             /* valid until the handler returns */
     size_t body_len;
 
     void (*gone)(struct exchange *exchange, void *data);

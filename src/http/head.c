@@ -139,6 +139,11 @@ static int parse_request_line(struct http_slice line, struct http_head *head, st
     return parse_target(target, head, err);
 }
 
+/* What is of use only together. */
+struct head_seen {
+    bool host, upgrade_ws, connection_upgrade;
+};
+
 static int parse_length(struct http_slice value, struct http_head *head, struct err *err)
 {
     uint64_t length = 0;
@@ -156,7 +161,8 @@ static int parse_length(struct http_slice value, struct http_head *head, struct 
     return 0;
 }
 
-static void parse_connection(struct http_slice value, struct http_head *head)
+static void parse_connection(struct http_slice value, struct http_head *head,
+                             struct head_seen *seen)
 {
     while (value.len > 0) {
         struct http_slice option = trim(cut(&value, ','));
@@ -164,6 +170,8 @@ static void parse_connection(struct http_slice value, struct http_head *head)
             head->keep_alive = false;
         else if (equals(option, "keep-alive"))
             head->keep_alive = true;
+        else if (equals(option, "upgrade"))
+            seen->connection_upgrade = true;
     }
 }
 
@@ -182,7 +190,7 @@ static void parse_accept(struct http_slice value, struct http_head *head)
 }
 
 static int parse_header(struct http_slice name, struct http_slice value, struct http_head *head,
-                        bool *has_host, struct err *err)
+                        struct head_seen *seen, struct err *err)
 {
     if (equals(name, "content-length"))
         return parse_length(value, head, err);
@@ -191,15 +199,23 @@ static int parse_header(struct http_slice name, struct http_slice value, struct 
             return bad(err, "Transfer-Encoding must be chunked, once");
         head->chunked = true;
     } else if (equals(name, "host")) {
-        if (*has_host)
+        if (seen->host)
             return bad(err, "Host is there twice");
-        *has_host = true;
+        seen->host = true;
     } else if (equals(name, "connection")) {
-        parse_connection(value, head);
+        parse_connection(value, head, seen);
     } else if (equals(name, "expect")) {
         if (!equals(value, "100-continue"))
             return bad(err, "Expect must be 100-continue");
         head->expect_continue = true;
+    } else if (equals(name, "upgrade")) {
+        seen->upgrade_ws = equals(value, "websocket");
+    } else if (equals(name, "sec-websocket-key")) {
+        head->ws_key = value;
+    } else if (equals(name, "sec-websocket-version")) {
+        head->ws_version = value;
+    } else if (equals(name, "sec-websocket-protocol")) {
+        head->ws_protocols = value;
     } else if (equals(name, "accept")) {
         parse_accept(value, head);
     } else if (equals(name, "authorization")) {
@@ -212,7 +228,7 @@ static int parse_header(struct http_slice name, struct http_slice value, struct 
     return 0;
 }
 
-static int parse_header_line(struct http_slice line, struct http_head *head, bool *has_host,
+static int parse_header_line(struct http_slice line, struct http_head *head, struct head_seen *seen,
                              struct err *err)
 {
     struct http_slice rest = line;
@@ -224,13 +240,13 @@ static int parse_header_line(struct http_slice line, struct http_head *head, boo
         if ((c < ' ' && c != '\t') || c == 0x7F)
             return bad(err, "a header's value holds a control character");
     }
-    return parse_header(name, trim(rest), head, has_host, err);
+    return parse_header(name, trim(rest), head, seen, err);
 }
 
 static int parse_lines(struct lines *lines, struct http_head *head, struct err *err)
 {
     struct http_slice line;
-    bool has_host = false;
+    struct head_seen seen = {0};
     unsigned count = 0;
     if (!next_line(lines, &line))
         return bad(err, "lines must end with CR LF");
@@ -243,14 +259,25 @@ static int parse_lines(struct lines *lines, struct http_head *head, struct err *
             break;
         if (++count > HTTP_HEADERS_MAX)
             return err_set(err, ERR_HEADERS_TOO_LARGE, "more than %d headers", HTTP_HEADERS_MAX);
-        if (parse_header_line(line, head, &has_host, err) != 0)
+        if (parse_header_line(line, head, &seen, err) != 0)
             return -1;
     }
-    if (head->version_1_1 && !has_host)
+    if (head->version_1_1 && !seen.host)
         return bad(err, "Host is missing");
     if (head->chunked && (head->has_length || !head->version_1_1))
         return bad(err, "Transfer-Encoding cannot be together with Content-Length or HTTP/1.0");
+    head->upgrade_ws = seen.upgrade_ws && seen.connection_upgrade && head->version_1_1;
     return 0;
+}
+
+bool http_list_next(struct http_slice *rest, struct http_slice *item)
+{
+    while (rest->len > 0) {
+        *item = trim(cut(rest, ','));
+        if (item->len > 0)
+            return true;
+    }
+    return false;
 }
 
 enum http_head_status http_head_parse(const char *data, size_t len, struct http_head *head,

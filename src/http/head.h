@@ -41,6 +41,8 @@ struct http_head {
     bool has_length;
     uint64_t content_length; /* 0 unless has_length */
     struct http_slice authorization, auth_token, content_type;
+    struct http_slice ws_key, ws_version, ws_protocols; /* Sec-WebSocket-... */
+    bool upgrade_ws;    /* Upgrade and Connection ask for a WebSocket */
     bool accept_events; /* Accept names text/event-stream */
 };
 
@@ -52,6 +54,9 @@ enum http_head_status { HTTP_HEAD_OK, HTTP_HEAD_MORE, HTTP_HEAD_BAD };
  */
 enum http_head_status http_head_parse(const char *data, size_t len, struct http_head *head,
                                       size_t *used, struct err *err);
+
+/* The next of a header's comma-separated values, cut off the front of rest. */
+bool http_list_next(struct http_slice *rest, struct http_slice *item);
 
 /* "GET", ...; "OTHER" for HTTP_OTHER. */
 const char *http_method_name(enum http_method method);

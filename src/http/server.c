@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,9 +17,10 @@
  * libwebsockets 4.1's own HTTP/1 server is not used, because it cannot do what the API promises: it
  * knows no chunked request bodies (their bytes become the next request), reads a pipelined request
  * into the one that is being answered, closes without an answer on a head that is malformed or too
- * long, and sees no hang-up while it is told not to read. A connection that asks for a WebSocket
- * can be handed to its HTTP role with what was read: lws_adopt_socket_vhost_readbuf of a duplicate
- * of the descriptor, to a protocol of the same vhost (seen to work).
+ * long, and sees no hang-up while it is told not to read. A connection that becomes a WebSocket
+ * stays in the raw role too (ws.c): handing it to the HTTP role needs a duplicate of the
+ * descriptor, which has no way to take a TLS session along, and a second way to wait for a slow
+ * socket.
  *
  * A socket is closed from its callback's return value, or, when nobody is in its callback, from the
  * reaper; never inside a call that conn.c makes. One coarse timer looks after all time-outs; it
@@ -105,6 +107,13 @@ static void sock_shut(void *socket)
     shutdown(lws_get_socket_fd(sock->wsi), SHUT_WR);
 }
 
+static bool sock_peer_left(void *socket)
+{
+    struct sock *sock = socket;
+    struct pollfd fd = {.fd = lws_get_socket_fd(sock->wsi), .events = POLLRDHUP};
+    return poll(&fd, 1, 0) > 0;
+}
+
 static void sock_close(void *socket)
 {
     struct sock *sock = socket;
@@ -121,6 +130,7 @@ static const struct conn_io sock_io = {
     .want_writable = sock_want_writable,
     .want_read = sock_want_read,
     .shut = sock_shut,
+    .peer_left = sock_peer_left,
     .close = sock_close,
 };
 

@@ -468,12 +468,17 @@ void run_resume(struct run *run)
     run->paused = false;
 }
 
+bool run_may_feed(struct run *run)
+{
+    run->feed_full = !run->all_sent || link_conn_queued(run->conn) > CHAN_HIGH;
+    return !run->feed_full;
+}
+
 bool run_feed(struct run *run, const char *data, size_t len)
 {
     for (size_t sent = 0; sent < len;)
         send_piece(run, FRAME_STDIN, data, len, &sent);
-    run->feed_full = !run->all_sent || link_conn_queued(run->conn) > CHAN_HIGH;
-    return !run->feed_full;
+    return run_may_feed(run);
 }
 
 void run_feed_end(struct run *run)

@@ -90,9 +90,12 @@ void run_stream(struct run *run, const struct run_sink *sink, void *data);
 void run_pause(struct run *run);
 void run_resume(struct run *run);
 
-/* Bytes for stdin, and its end; between started and done, and not after the end. False: enough is
- * queued, wait for drain.
+/* Whether stdin may be fed: between started and done, and the request's own input is on its way.
+ * False: wait for drain.
  */
+bool run_may_feed(struct run *run);
+
+/* Bytes for stdin, and its end, when they may be fed. False: enough is queued, wait for drain. */
 bool run_feed(struct run *run, const char *data, size_t len);
 void run_feed_end(struct run *run);
 
