@@ -11,7 +11,7 @@ static const char tail[] = "\"\n\n";
 /* As many whole groups of three as fit, and the rest when it is all there is. */
 static size_t put_base64(const char *data, size_t len, char *out, size_t room, size_t *used)
 {
-    size_t most = (room - 1) / 4 * 3; /* libwebsockets ends it with a NUL */
+    size_t most = (room - 2) / 4 * 3; /* libwebsockets wants its NUL and one more */
     *used = len < most ? len : most;
     int written = lws_b64_encode_string(data, (int)*used, out, (int)room);
     return written > 0 ? (size_t)written : 0;
