@@ -1,11 +1,11 @@
 #include "exec_client.h"
 #include "hello.h"
-#include "http_client.h"
 #include "verbs.h"
 
 #include "../common/buf.h"
 #include "../common/fd.h"
 #include "../common/json.h"
+#include "../common/languages.h"
 #include "../common/mem.h"
 #include "../common/options.h"
 #include "../common/signals.h"
@@ -21,7 +21,6 @@
 enum { EXIT_TIMED_OUT = 124, EXIT_NOT_RUN = 125 };
 
 #define PROGRAM_MAX (64 * 1024 * 1024)
-#define LANGUAGES_TIMEOUT_MS 10000
 
 /* What the words of the command line say. */
 struct words {
@@ -128,53 +127,29 @@ static const char *suffix_of(const char *path)
     return dot && dot > name && dot[1] ? dot + 1 : NULL;
 }
 
-/* Whose programs have a name with that suffix, among {"name", "file"}; NULL when nobody's. */
-static const char *language_with(const json_t *languages, const char *suffix)
-{
-    size_t i;
-    const json_t *language;
-    json_array_foreach(languages, i, language)
-    {
-        const char *file = json_string_value(json_object_get(language, "file"));
-        const char *name = json_string_value(json_object_get(language, "name"));
-        const char *has = file ? suffix_of(file) : NULL;
-        if (name && has && strcmp(has, suffix) == 0)
-            return name;
-    }
-    return NULL;
-}
-
-/* The server knows which suffix is whose; asked in vain, the suffix may be a name itself. */
-static void choose_language(const struct words *words, const struct exec_request *request,
-                            json_t *start)
+/* As the language files have it; a suffix that is nobody's file's may still be a name or an alias,
+ * which the server knows.
+ */
+static json_t *language_name(const struct words *words)
 {
     const char *suffix = suffix_of(words->file);
-    if (words->language || !suffix) {
-        json_object_set_new(start, "language",
-                            json_string(words->language ? words->language : "sh"));
-        return;
-    }
-    const struct http_request question = {
-        .address = request->address,
-        .method = "GET",
-        .path = "/api/v1/languages",
-        .token = request->token,
-        .timeout_ms = LANGUAGES_TIMEOUT_MS,
-        .cancel_fd = -1,
-    };
-    struct http_answer answer;
     struct err ignored;
-    json_t *languages = NULL;
-    if (http_client_ask(&question, &answer, &ignored) == 0 && answer.status == 200)
-        languages = json_loadb(answer.body, answer.len, 0, NULL);
-    const char *name = language_with(languages, suffix);
-    json_object_set_new(start, "language", json_string(name ? name : suffix));
-    json_decref(languages);
-    free(answer.body);
+    if (words->language || !suffix)
+        return json_string(words->language ? words->language : "sh");
+    struct languages *languages = languages_load_configured(&words->options.config, &ignored);
+    const char *name = suffix;
+    for (size_t i = 0; languages && i < languages_len(languages); i++) {
+        const struct language *language = languages_at(languages, i);
+        const char *has = suffix_of(language->file);
+        if (has && strcmp(has, suffix) == 0)
+            name = language->name;
+    }
+    json_t *found = json_string(name);
+    languages_free(languages);
+    return found;
 }
 
-static json_t *make_start(const struct words *words, const struct exec_request *request,
-                          struct err *err)
+static json_t *make_start(const struct words *words, struct err *err)
 {
     struct buf code;
     buf_init(&code, PROGRAM_MAX);
@@ -191,7 +166,7 @@ static json_t *make_start(const struct words *words, const struct exec_request *
     if (rc == 0) {
         json_object_set_new(start, "code", json_stringn(code.data ? code.data : "", code.len));
         json_object_set(start, "args", args);
-        choose_language(words, request, start);
+        json_object_set_new(start, "language", language_name(words));
     }
     json_decref(args);
     buf_finish(&code);
@@ -258,7 +233,7 @@ static int run(const struct words *words, struct err *err)
         request.token = token;
     if (strpbrk(request.token, "\r\n"))
         return err_set(err, ERR_BAD_REQUEST, "--token: holds the end of a line");
-    cleanup_json json_t *start = make_start(words, &request, err);
+    cleanup_json json_t *start = make_start(words, err);
     if (!start)
         return -1;
     request.start = start;

@@ -116,6 +116,8 @@ def test_the_language_of_a_suffix(codeland):
     assert ended.returncode == 125 and b"unheard-of" in ended.stderr
     assert codeland("echo hi", name="program.unheard-of", options=["--language=sh"]).stdout == b"hi\n"
     assert codeland("echo hi", name="program").stdout == b"hi\n"
+    for name, code in (("a.py", "print('hi')"), ("a.pl", 'print "hi\\n";'), ("a.awk", 'BEGIN {print "hi"}')):
+        assert codeland(code, name=name).stdout == b"hi\n", name
 
 
 @pytest.mark.parametrize("options, words, code", [
