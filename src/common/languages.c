@@ -90,8 +90,9 @@ static int load_folder(struct languages *languages, const char *folder, struct e
     for (struct dirent *entry; rc == 0 && (entry = readdir(dir));)
         rc = load_file(languages, folder, entry->d_name, err);
     closedir(dir);
-    if (rc == 0 && !look_up(languages, "sh", 2))
-        return err_set(err, ERR_INTERNAL, "the languages: there is no sh" SUFFIX " in %s", folder);
+    if (rc == 0 && !languages_default(languages))
+        return err_set(err, ERR_INTERNAL,
+                       "the languages: there is no " LANGUAGE_DEFAULT SUFFIX " in %s", folder);
     return rc;
 }
 
@@ -156,5 +157,5 @@ const struct language *languages_find(const struct languages *languages, const c
 
 const struct language *languages_default(const struct languages *languages)
 {
-    return look_up(languages, "sh", 2);
+    return look_up(languages, LANGUAGE_DEFAULT, strlen(LANGUAGE_DEFAULT));
 }

@@ -7,11 +7,13 @@
 
 #define LANGUAGES_MAX 256
 
+#define LANGUAGE_DEFAULT "sh" /* of a run that names none */
+
 struct languages;
 
 /* Reads every NAME.conf of the folder. Fails when a file is wrong, when two languages claim a name
- * or alias, when there are more than LANGUAGES_MAX, and without "sh", which a run that names none
- * gets. Not for two threads at once.
+ * or alias, when there are more than LANGUAGES_MAX, and without LANGUAGE_DEFAULT. Not for two
+ * threads at once.
  */
 struct languages *languages_load(const char *folder, struct err *err);
 
@@ -27,7 +29,7 @@ const struct language *languages_at(const struct languages *languages, size_t i)
 const struct language *languages_find(const struct languages *languages, const char *name,
                                       size_t len, struct err *err);
 
-/* What a request without a language gets: sh. */
+/* LANGUAGE_DEFAULT. */
 const struct language *languages_default(const struct languages *languages);
 
 #endif

@@ -28,6 +28,9 @@ void api_exec_run(struct exchange *exchange);
 void api_exec_new(struct exchange *exchange);
 void api_exec_named(struct exchange *exchange);
 
+/* api_languages.c */
+void api_languages_list(struct exchange *exchange);
+
 /* api_worker.c */
 void api_worker_get(struct exchange *exchange);
 

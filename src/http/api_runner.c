@@ -1,5 +1,6 @@
 #include "../common/mem.h"
 #include "../manager/calls.h"
+#include "../manager/templates.h"
 #include "api.h"
 #include "auth.h"
 #include "result_json.h"
@@ -75,12 +76,19 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
         return err_set(err, ERR_BAD_REQUEST, "time: is not a number of seconds");
     *request = (struct run_request){
         .owner = exchange->owner,
-        .template_name = config->oven_template,
         .output_bytes = streamed ? config->run_stream_output : config->run_output,
         .queue_ms = config->run_queue,
     };
     memcpy(request->id, exchange->id, sizeof(request->id));
-    return run_body_parse(text, len, has_time ? time : NULL, kind, &limits, request, err);
+    if (run_body_parse(text, len, has_time ? time : NULL, kind, &limits, request, err) != 0)
+        return -1;
+    if (kind == RUN_BODY_NAMED || request->template_name)
+        return 0;
+    request->template_name = templates_choose(exchange->app->fleet, request->language, err);
+    if (request->template_name)
+        return 0;
+    json_decref(request->hold);
+    return -1;
 }
 
 static int parse_body(struct exchange *exchange, enum run_body_kind kind,

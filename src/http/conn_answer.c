@@ -307,7 +307,10 @@ void exchange_fail_with(struct exchange *exchange, const struct failure *failure
 
 void exchange_fail(struct exchange *exchange, const struct err *err)
 {
-    struct failure failure = {.err = *err};
+    struct failure failure = {
+        .err = *err,
+        .retry_after_ms = err->code == ERR_NOT_AVAILABLE ? 1000 : 0,
+    };
     exchange_fail_with(exchange, &failure);
 }
 

@@ -11,6 +11,7 @@
 static const struct route routes[] = {
     {HTTP_GET, "/healthz", true, false, health_alive},
     {HTTP_GET, "/readyz", true, false, health_ready},
+    {HTTP_GET, "/api/v1/languages", false, false, api_languages_list},
     {HTTP_GET, "/api/v1/runner", false, false, api_runner_list},
     {HTTP_POST, "/api/v1/runner", false, false, api_runner_run},
     {HTTP_POST, "/api/v1/runner/run", false, false, api_runner_run},

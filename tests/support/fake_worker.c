@@ -40,6 +40,7 @@ struct fake_worker {
     enum frame_type hello_type;
     char hello[256];
     bool silent;
+    json_t *templates; /* NULL: none are told */
 };
 
 static void op_free(struct fake_op *op)
@@ -96,6 +97,8 @@ static void send_snapshot(struct fake_op *op, bool first)
                   1, "available", fake->available, "inUse", fake->in_use, "freeing", 0, "count",
                   fake->available + fake->in_use + 1, "waiting", 0, "minAvailable", 10, "memTarget",
                   40, "memCeiling", 90, "maxRunners", 64, "cookMs", 6.5));
+    if (fake->templates)
+        json_object_set(json, "templates", fake->templates);
     if (first) {
         json_t *records = json_array();
         for (const struct fake_runner *runner = fake->runners; runner; runner = runner->next)
@@ -268,6 +271,7 @@ void fake_worker_destroy(struct fake_worker *fake)
     }
     uv_close((uv_handle_t *)fake->listener, (uv_close_cb)free);
     uv_close((uv_handle_t *)fake->ticker, (uv_close_cb)free);
+    json_decref(fake->templates);
     free(fake->path);
     free(fake);
 }
@@ -297,6 +301,13 @@ void fake_worker_oven(struct fake_worker *fake, unsigned available, unsigned in_
     fake->in_use = in_use;
     snprintf(fake->status, sizeof(fake->status), "%s", status);
     snprintf(fake->message, sizeof(fake->message), "%s", message);
+    on_tick(fake->ticker);
+}
+
+void fake_worker_templates(struct fake_worker *fake, json_t *take_templates)
+{
+    json_decref(fake->templates);
+    fake->templates = take_templates;
     on_tick(fake->ticker);
 }
 

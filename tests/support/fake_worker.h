@@ -48,6 +48,9 @@ void fake_worker_hello(struct fake_worker *fake, enum frame_type type, const cha
 void fake_worker_oven(struct fake_worker *fake, unsigned available, unsigned in_use,
                       const char *status, const char *message);
 
+/* The "templates" of the next SNAPSHOTs; sent at once. Without one none are told. */
+void fake_worker_templates(struct fake_worker *fake, json_t *take_templates);
+
 /* Tells the watchers of a runner; owner NULL: nobody's. state NULL: it is gone. */
 void fake_worker_runner(struct fake_worker *fake, const char *name, const char *state,
                         const char *owner);
