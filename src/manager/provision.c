@@ -48,6 +48,8 @@ static const struct file {
      TAKE(SHARE "make-rootfs", "755"), false},
     {"base.conf", "templates", "share/codeland/templates", SHARE "base.conf",
      TAKE(SHARE "base.conf", "644"), false},
+    {"languages.tar", "languages", "share/codeland", "/usr/local/share/codeland/languages.tar",
+     TAKE("/usr/local/share/codeland/languages.tar", "644"), false},
 };
 
 struct task {

@@ -21,11 +21,18 @@ state=$(setting paths state_dir /var/lib/codeland)
 name=$(setting oven template base)
 if [ ! -d "$state/templates/$name/rootfs" ]; then
     step "building the template $name"
-    result=$(mktemp)
-    { /usr/local/bin/codeland template build "$name" </dev/null 2>&1 || echo bad >"$result"; } |
-        while read -r line; do step "template: $line"; done
-    [ -s "$result" ] && rm -f "$result" && failed "the template $name could not be built on the host"
-    rm -f "$result"
+    share=/usr/local/share/codeland
+    rm -rf "$share/languages" && mkdir "$share/languages" &&
+        tar -xf "$share/languages.tar" -C "$share/languages" || failed "cannot unpack $share/languages.tar"
+    last=$(mktemp)
+    /usr/local/bin/codeland template build "$name" </dev/null 2>&1 |
+        while read -r line; do
+            step "template: $line"
+            [ -n "$line" ] && echo "$line" >"$last"
+        done
+    why=$(cat "$last")
+    rm -f "$last"
+    [ -d "$state/templates/$name/rootfs" ] || failed "the template $name could not be built: $why"
 fi
 
 socket=$(setting paths run_dir /run/codeland)/worker.sock
