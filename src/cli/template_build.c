@@ -30,6 +30,7 @@
 #define OS_RELEASE "/etc/os-release"
 #define MMDEBSTRAP "/usr/bin/mmdebstrap"
 #define FACT "codeland: "
+#define OLD_MOST 999 /* trees of a template that runners live on, besides its own */
 
 /* A build in progress. */
 struct work {
@@ -39,7 +40,7 @@ struct work {
     struct recipe recipe;
     struct languages *languages;
     char suite[64], system[64], script_digest[17];
-    char fresh[PATH_MAX], target[PATH_MAX], old[PATH_MAX], log_path[PATH_MAX];
+    char fresh[PATH_MAX], target[PATH_MAX], log_path[PATH_MAX];
     int log;
     struct template_progress progress;
     /* What the script told about its result. */
@@ -103,7 +104,6 @@ static int prepare(struct work *work, struct err *err)
     char logs[PATH_MAX];
     if (!template_path(work->target, sizeof(work->target), build->state_dir, build->name, "") ||
         !str_format(work->fresh, sizeof(work->fresh), "%s.new", work->target) ||
-        !str_format(work->old, sizeof(work->old), "%s.old", work->target) ||
         !str_format(logs, sizeof(logs), "%s/log", build->state_dir) ||
         !str_format(work->log_path, sizeof(work->log_path), "%s/log/template-%s.log",
                     build->state_dir, build->name))
@@ -240,6 +240,26 @@ static int write_json(struct work *work, struct err *err)
     return template_write(path, object, err);
 }
 
+/* Moves the replaced tree out of the way: to NAME.old, or NAME.old2... while runners live on
+ * earlier ones.
+ */
+static int put_away(const struct work *work, struct err *err)
+{
+    char old[PATH_MAX];
+    for (int i = 1; i <= OLD_MOST; i++) {
+        char number[8] = "";
+        if (i > 1)
+            str_format(number, sizeof(number), "%d", i);
+        if (!str_format(old, sizeof(old), "%s.old%s", work->target, number))
+            return err_set(err, ERR_INTERNAL, "%s: path too long", work->target);
+        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, old, RENAME_NOREPLACE) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return err_sys(err, ERR_INTERNAL, errno, "%s", old);
+    }
+    return err_set(err, ERR_INTERNAL, "runners live on %d earlier builds of it", OLD_MOST);
+}
+
 /* One rename puts it in place, after all of it is on the disk. */
 static int put_in_place(struct work *work, int templates, struct err *err)
 {
@@ -250,18 +270,43 @@ static int put_in_place(struct work *work, int templates, struct err *err)
     if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_NOREPLACE) != 0) {
         if (errno != EEXIST)
             return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
-        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_EXCHANGE) != 0 ||
-            rename(work->fresh, work->old) != 0)
+        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_EXCHANGE) != 0)
             return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
+        if (put_away(work, err) != 0)
+            return -1;
     }
     return fsync(templates) == 0 ? 0
                                  : err_sys(err, ERR_INTERNAL, errno, "%s", work->build->state_dir);
 }
 
+/* NAME.new, NAME.old, NAME.old2 and so on. */
+static bool left_over(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (!dot || dot == name)
+        return false;
+    return strcmp(dot, ".new") == 0 ||
+           (str_starts_with(dot, ".old") && dot[4 + strspn(dot + 4, "0123456789")] == '\0');
+}
+
+/* Under the lock of lock_templates. */
+static void sweep(const char *state_dir)
+{
+    struct err err;
+    char path[PATH_MAX];
+    DIR *folder = str_format(path, sizeof(path), "%s/templates", state_dir) ? opendir(path) : NULL;
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (left_over(entry->d_name) &&
+            template_path(path, sizeof(path), state_dir, entry->d_name, ""))
+            template_remove_unused(path, &err);
+    closedir(folder);
+}
+
 static int build_locked(struct work *work, int templates, struct err *err)
 {
-    if (fd_remove_tree(work->fresh, err) != 0 || fd_remove_tree(work->old, err) != 0 ||
-        fd_mkdirs(work->fresh, 0755, err) != 0)
+    if (fd_remove_tree(work->fresh, err) != 0 || fd_mkdirs(work->fresh, 0755, err) != 0)
         return -1;
     if (make_rootfs(work, err) == 0 && write_json(work, err) == 0 &&
         put_in_place(work, templates, err) == 0)
@@ -322,6 +367,7 @@ static int build_or_keep(struct work *work, struct err *err)
     cleanup_close int templates = lock_templates(build->state_dir, err);
     if (templates < 0)
         return -1;
+    sweep(build->state_dir);
     int kept = up_to_date(work, err);
     if (kept != 0)
         return kept < 0 ? -1 : 0;
@@ -346,18 +392,7 @@ int template_build(const struct template_build *build, struct screen *screen, st
 void template_build_sweep(const char *state_dir)
 {
     struct err err;
-    char path[PATH_MAX];
     cleanup_close int templates = lock_templates(state_dir, &err);
-    DIR *folder = templates >= 0 && str_format(path, sizeof(path), "%s/templates", state_dir)
-                      ? opendir(path)
-                      : NULL;
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (dot && dot > entry->d_name && (strcmp(dot, ".new") == 0 || strcmp(dot, ".old") == 0) &&
-            template_path(path, sizeof(path), state_dir, entry->d_name, ""))
-            fd_remove_tree(path, &err);
-    }
-    closedir(folder);
+    if (templates >= 0)
+        sweep(state_dir);
 }

@@ -20,13 +20,13 @@ struct template_build {
 /* Blocks, for half a minute or some, and moves the screen's open step meanwhile; on success it
  * closes the step. A template whose recipe, packages and system are as they were is left as it is;
  * what its languages are is noted anew. Fails when another build is going on, and for each reason
- * with what to do about it. A template that it replaces stays as NAME.old for runners that live on
- * it, until the next build or template_build_sweep.
+ * with what to do about it. A template that it replaces stays as NAME.old (or NAME.old2...) for
+ * runners that live on it, until the first build or template_build_sweep after the last of them.
  */
 int template_build(const struct template_build *build, struct screen *screen, struct err *err);
 
-/* Removes what interrupted builds and replaced templates left, unless a build is going on. Only
- * when no runner exists.
+/* Removes what interrupted builds and replaced templates left, unless a build is going on, and
+ * but for what runners live on.
  */
 void template_build_sweep(const char *state_dir);
 

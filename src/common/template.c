@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define JSON_MAX_BYTES (1024 * 1024)
@@ -125,4 +126,15 @@ int template_check(const char *state_dir, const char *name, struct err *err)
         check_kind(state_dir, name, "rootfs" AGENT_SOCKET_DIR, S_IFDIR, "a folder", &why) != 0)
         return broken(name, &why, err);
     return 0;
+}
+
+int template_remove_unused(const char *folder, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!str_format(path, sizeof(path), "%s/rootfs", folder))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", folder);
+    cleanup_close int rootfs = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (rootfs >= 0 && flock(rootfs, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? 1 : err_sys(err, ERR_INTERNAL, errno, "cannot lock %s", path);
+    return fd_remove_tree(folder, err);
 }

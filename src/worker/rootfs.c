@@ -7,17 +7,25 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define PATH_ROOM 512
 
-/* open_tree(2), mount_setattr(2), move_mount(2): a detached copy of the template gets the map. */
+/* open_tree(2), mount_setattr(2), move_mount(2): a detached copy of the template gets the map.
+ *
+ * The folder stays open and locked until this process, the monitor, ends: template_remove_unused
+ * leaves a tree alone that is locked. The other processes of the runner lose it when they execute.
+ */
 static int attach_idmapped(const struct rootfs_spec *spec, const char *target)
 {
+    int folder = open(spec->template_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || flock(folder, LOCK_SH | LOCK_NB) != 0)
+        return -1;
     cleanup_close int tree =
-        open_tree(AT_FDCWD, spec->template_path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        open_tree(folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return -1;
     struct mount_attr attr = {

@@ -22,7 +22,7 @@ struct rootfs_spec {
  * mount_point, and the agent at ROOTFS_AGENT: where it lies, the runner's root may not be let in
  * (a clone below /root, say). ROOTFS_SHM is for /dev/shm, which semaphores and shared memory need:
  * a folder beside the overlay, so that it counts as the runner's disk. The process is of no other
- * use afterwards.
+ * use afterwards. Until it ends it holds a lock on the template, which nobody removes meanwhile.
  */
 #define ROOTFS_MERGED "merged"
 #define ROOTFS_AGENT "agent"

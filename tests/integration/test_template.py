@@ -1,5 +1,7 @@
 """`codeland template build`, with the real mmdebstrap: what is made, and what a failure leaves."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -45,6 +47,17 @@ def old(tmp_path):
     (tmp_path / "templates/base/mark").write_text("old")
     yield tmp_path
     shutil.rmtree(tmp_path / "templates")  # pytest would keep it, and it is large
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """As a runner's monitor locks the root file system that it is made from."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
 
 
 def is_old(state_dir):
@@ -100,13 +113,19 @@ def test_python_needs_to_compile_nothing(template):
 
 
 def test_it_replaces_the_old_one_at_once(old):
-    made = build(old)
+    # Two that were replaced before: a runner lives on one of them.
+    for name in ("base.old", "base.old2"):
+        (old / "templates" / name / "rootfs").mkdir(parents=True)
+    with locked(old / "templates/base.old/rootfs"):
+        made = build(old)
     assert made.returncode == 0, made.stdout + made.stderr
     lines = made.stdout.splitlines()
     assert any(re.match(r"template: extracting .*\(\d+ %, ", line) for line in lines)
     assert re.match(r"template: base, \d+ MB, \d+ packages, made in ", lines[-2])
     # Runners that live on the old one keep it until nobody needs it.
-    assert templates(old) == ["base", "base.old"]
+    assert templates(old) == ["base", "base.old", "base.old2"]
+    assert os.listdir(old / "templates/base.old/rootfs") == []
+    assert (old / "templates/base.old2/mark").exists()
     listed = subprocess.run(
         [places.CODELAND, "template", "ls", "--set", f"paths.state_dir={old}"],
         capture_output=True, text=True, check=True,

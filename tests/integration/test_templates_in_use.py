@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -100,6 +101,38 @@ def test_an_earlier_builds_runners_do_not_survive_a_restart(stack):
     assert mark_of(stack, "small") == b"two"
     eventually(lambda: run(stack.socket, "true", kind="EXEC", runner="demo").end == "RESULT",
                "the named runner is back")
+
+
+def sweep(stack):
+    """What a build does first, here of a template that is as its recipe says."""
+    made = subprocess.run(
+        [places.CODELAND, "template", "build", "base", "--set", f"paths.state_dir={stack.state_dir}"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )
+    assert made.returncode == 0 and "up to date" in made.stdout, made.stdout + made.stderr
+    return sorted(os.listdir(os.path.join(stack.state_dir, "templates")))
+
+
+def test_the_tree_of_a_named_runner_stays_as_long_as_the_runner(stack):
+    add_template(stack, "small", "one")
+    kept = run(stack.socket, "true", template="small", keep={"name": "demo", "owner": "ann"})
+    assert kept.end == "RESULT", kept
+    add_template(stack, "small", "two")
+    wait_template(stack, "small", available=1, cooking=0)
+    assert sweep(stack) == ["base", "small", "small.old"]
+    stack.worker.kill()
+    assert sweep(stack) == ["base", "small", "small.old"]
+    stack.worker.start()
+    stack.wait_ready()
+
+    def still_there():
+        outcome = run(stack.socket, "cat", "/etc/mark", kind="EXEC", runner="demo")
+        assert outcome.end == "RESULT" and outcome.stdout == b"one", outcome
+        return True
+
+    eventually(still_there, "the named runner has its files")
+    assert operation(stack.socket, "DESTROY", {"runner": "demo"}).end == "RESULT"
+    eventually(lambda: sweep(stack) == ["base", "small"], "nobody holds the earlier build")
 
 
 def test_an_oven_is_set_paused_and_drained(stack):

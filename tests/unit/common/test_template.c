@@ -4,7 +4,9 @@
 #include "../../support/cm.h"
 #include "../../support/scratch.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static char state[PATH_MAX];
@@ -136,13 +138,45 @@ static void missing_mount_points_are_named(void **data)
                  "rootfs: No such file");
 }
 
+/* As the monitor of a runner holds it. */
+static void what_runners_live_on_is_not_removed(void **data)
+{
+    (void)data;
+    struct err err;
+    const char *base = scratch_path(state, "templates/base");
+    int held = open(in_template("rootfs"), O_RDONLY | O_DIRECTORY);
+    int second = open(in_template("rootfs"), O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(held, LOCK_SH | LOCK_NB), 0);
+    assert_int_equal(flock(second, LOCK_SH | LOCK_NB), 0);
+    assert_int_equal(template_remove_unused(base, &err), 1);
+    close(held);
+    assert_int_equal(template_remove_unused(base, &err), 1);
+    assert_ok(template_check(state, "base", &err), err);
+    close(second);
+    assert_int_equal(template_remove_unused(base, &err), 0);
+    assert_int_not_equal(access(base, F_OK), 0);
+    assert_int_equal(template_remove_unused(base, &err), 0);
+}
+
+static void a_tree_without_a_root_is_removed(void **data)
+{
+    (void)data;
+    struct err err;
+    const char *folder = scratch_path(state, "templates/base.new");
+    assert_ok(fd_mkdirs(folder, 0755, &err), err);
+    scratch_write(scratch_path(folder, "left"), "x");
+    assert_int_equal(template_remove_unused(folder, &err), 0);
+    assert_int_not_equal(access(folder, F_OK), 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(paths_are_composed_and_bounded),    CASE(a_good_one_is_read),
-        CASE(a_missing_one_says_how_to_make_it), CASE(a_name_cannot_lead_elsewhere),
-        CASE(a_broken_description_is_named),     CASE(missing_mount_points_are_named),
+        CASE(paths_are_composed_and_bounded),      CASE(a_good_one_is_read),
+        CASE(a_missing_one_says_how_to_make_it),   CASE(a_name_cannot_lead_elsewhere),
+        CASE(a_broken_description_is_named),       CASE(missing_mount_points_are_named),
+        CASE(what_runners_live_on_is_not_removed), CASE(a_tree_without_a_root_is_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -130,6 +131,32 @@ static void template_belongs_to_the_runners_root(void **state)
     (void)state;
     const struct rootfs_spec what = spec();
     assert_string_equal(in_child(&what, look_at_owners), "");
+}
+
+/* 1, 0, or -1 when it cannot be told. */
+static int locked_by_others(void)
+{
+    cleanup_close int template = open(scratch_path(folder, "template"), O_RDONLY | O_DIRECTORY);
+    if (template <0)
+        return -1;
+    if (flock(template, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK ? 1 : -1;
+}
+
+static void look_at_the_lock(void)
+{
+    check(locked_by_others() == 1);
+}
+
+/* So that nobody removes it; the lock goes with the process. */
+static void template_is_locked_as_long_as_it_is_mounted(void **state)
+{
+    (void)state;
+    const struct rootfs_spec what = spec();
+    assert_int_equal(locked_by_others(), 0);
+    assert_string_equal(in_child(&what, look_at_the_lock), "");
+    assert_int_equal(locked_by_others(), 0);
 }
 
 static void write_into_it(void)
@@ -272,6 +299,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         IN_FOLDER(template_belongs_to_the_runners_root),
+        IN_FOLDER(template_is_locked_as_long_as_it_is_mounted),
         IN_FOLDER(template_is_never_written_to),
         IN_FOLDER(template_is_read_only_for_the_hosts_root_too),
         IN_FOLDER(disk_is_bounded),
