@@ -45,6 +45,12 @@ static const struct verb {
      "  rebuild NAME  makes it anew in any case, with the packages of today\n"
      "  ls            lists the templates of this machine\n\n"
      "Options:\n" SETTINGS_HELP},
+    {"languages", cli_languages, "codeland languages ls | json | markdown [OPTION]...",
+     "list the languages that runs may name",
+     "  ls        a line for each\n"
+     "  json      all that their files say, with the words that a fresh runner gets\n"
+     "  markdown  prints docs/languages.md\n\n"
+     "Options:\n" SETTINGS_HELP},
     {"selftest", cli_selftest, "codeland selftest [CASE | GROUP]... [--json | --list] [OPTION]...",
      "attack the workers and see that they hold",
      "Runs programs that try to break out, to starve the host and to disturb others, through the\n"

@@ -7,6 +7,7 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int cli_config(int argc, char **argv);
+int cli_languages(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_selftest(int argc, char **argv);
 int cli_serve(int argc, char **argv);
