@@ -37,12 +37,14 @@ static const struct verb {
      "  --address HOST:PORT      of the API (http.listen)\n"
      "  --token TOKEN            or the environment's CODELAND_TOKEN (the "
      "administrator's)\n" SETTINGS_HELP},
-    {"template", cli_template, "codeland template build NAME | rebuild NAME | ls [OPTION]...",
-     "make and list the root file systems of runners",
+    {"template", cli_template,
+     "codeland template build NAME | rebuild NAME | rm NAME | ls [OPTION]...",
+     "make, list and remove the root file systems of runners",
      "  build NAME    makes a template from its recipe and its languages' packages, unless it is "
      "up\n"
      "                to date (needs root)\n"
      "  rebuild NAME  makes it anew in any case, with the packages of today\n"
+     "  rm NAME       removes it; runners that live on it go on\n"
      "  ls            lists the templates of this machine\n\n"
      "Options:\n" SETTINGS_HELP},
     {"languages", cli_languages, "codeland languages ls | json | markdown [OPTION]...",

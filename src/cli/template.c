@@ -1,4 +1,4 @@
-/* `codeland template build NAME`, `rebuild NAME`, `ls` */
+/* `codeland template build NAME`, `rebuild NAME`, `rm NAME`, `ls` */
 #include "../common/locate.h"
 #include "../common/options.h"
 #include "process.h"
@@ -35,6 +35,20 @@ static int build(const struct options *options, bool again)
         return EXIT_FAILED;
     }
     screen_say(&screen, "Runners that are made from now on have it.");
+    return EXIT_OK;
+}
+
+static int take_away(const struct options *options)
+{
+    struct err err;
+    bool lives;
+    const char *name = options->rest[1];
+    if (template_remove(options->config.paths_state_dir, name, &lives, &err) != 0) {
+        fprintf(stderr, "codeland template: %s\n", err.msg);
+        return EXIT_FAILED;
+    }
+    printf("%s is gone%s\n", name,
+           lives ? "; its files go once the runners that live on them have ended" : "");
     return EXIT_OK;
 }
 
@@ -104,9 +118,12 @@ int cli_template(int argc, char **argv)
         return build(&options, false);
     if (options.rest_len == 2 && strcmp(options.rest[0], "rebuild") == 0)
         return build(&options, true);
+    if (options.rest_len == 2 && strcmp(options.rest[0], "rm") == 0)
+        return take_away(&options);
     if (options.rest_len == 1 && strcmp(options.rest[0], "ls") == 0)
         return list(&options);
-    fprintf(stderr, "codeland template: expected \"build NAME\", \"rebuild NAME\" or \"ls\"; "
+    fprintf(stderr, "codeland template: expected \"build NAME\", \"rebuild NAME\", \"rm NAME\" or "
+                    "\"ls\"; "
                     "see codeland template --help\n");
     return EXIT_USAGE;
 }

@@ -240,19 +240,19 @@ static int write_json(struct work *work, struct err *err)
     return template_write(path, object, err);
 }
 
-/* Moves the replaced tree out of the way: to NAME.old, or NAME.old2... while runners live on
+/* Moves a tree out of the way: to NAME.old, or NAME.old2... while runners live on
  * earlier ones.
  */
-static int put_away(const struct work *work, struct err *err)
+static int put_away(const char *tree, const char *target, struct err *err)
 {
     char old[PATH_MAX];
     for (int i = 1; i <= OLD_MOST; i++) {
         char number[8] = "";
         if (i > 1)
             str_format(number, sizeof(number), "%d", i);
-        if (!str_format(old, sizeof(old), "%s.old%s", work->target, number))
-            return err_set(err, ERR_INTERNAL, "%s: path too long", work->target);
-        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, old, RENAME_NOREPLACE) == 0)
+        if (!str_format(old, sizeof(old), "%s.old%s", target, number))
+            return err_set(err, ERR_INTERNAL, "%s: path too long", target);
+        if (renameat2(AT_FDCWD, tree, AT_FDCWD, old, RENAME_NOREPLACE) == 0)
             return 0;
         if (errno != EEXIST)
             return err_sys(err, ERR_INTERNAL, errno, "%s", old);
@@ -272,7 +272,7 @@ static int put_in_place(struct work *work, int templates, struct err *err)
             return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
         if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_EXCHANGE) != 0)
             return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
-        if (put_away(work, err) != 0)
+        if (put_away(work->fresh, work->target, err) != 0)
             return -1;
     }
     return fsync(templates) == 0 ? 0
@@ -395,4 +395,42 @@ void template_build_sweep(const char *state_dir)
     cleanup_close int templates = lock_templates(state_dir, &err);
     if (templates >= 0)
         sweep(state_dir);
+}
+
+/* Whether a tree of it is still there, since runners live on it. */
+static bool has_left_over(const char *state_dir, const char *name)
+{
+    char path[PATH_MAX];
+    bool found = false;
+    size_t len = strlen(name);
+    DIR *folder = str_format(path, sizeof(path), "%s/templates", state_dir) ? opendir(path) : NULL;
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        found = found || (str_starts_with(entry->d_name, name) && entry->d_name[len] == '.' &&
+                          left_over(entry->d_name));
+    if (folder)
+        closedir(folder);
+    return found;
+}
+
+int template_remove(const char *state_dir, const char *name, bool *lives, struct err *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (geteuid() != 0)
+        return err_set(err, ERR_FORBIDDEN, "removing a template needs root; use sudo");
+    if (!id_name_valid(name))
+        return err_set(err, ERR_BAD_REQUEST, "\"%.60s\" is no template's name", name);
+    if (!template_path(path, sizeof(path), state_dir, name, ""))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", state_dir);
+    if (lstat(path, &st) != 0)
+        return err_sys(err, ERR_NOT_FOUND, errno, "%s", path);
+    cleanup_close int templates = lock_templates(state_dir, err);
+    if (templates < 0)
+        return -1;
+    sweep(state_dir);
+    if (put_away(path, path, err) != 0)
+        return -1;
+    sweep(state_dir);
+    *lives = has_left_over(state_dir, name);
+    return 0;
 }

@@ -25,6 +25,12 @@ struct template_build {
  */
 int template_build(const struct template_build *build, struct screen *screen, struct err *err);
 
+/* Takes a template away: no runner is made from it any more. What runners live on stays on the disk
+ * until the first build or template_build_sweep after the last of them; then *lives is true. Fails
+ * when there is none of that name and while a build is going on.
+ */
+int template_remove(const char *state_dir, const char *name, bool *lives, struct err *err);
+
 /* Removes what interrupted builds and replaced templates left, unless a build is going on, and
  * but for what runners live on.
  */

@@ -181,3 +181,36 @@ def test_without_mmdebstrap_it_says_how_to_get_it(old):
     assert failed.returncode == 1
     assert "mmdebstrap is not installed; install it: apt-get install mmdebstrap" in failed.stdout
     assert is_old(old)
+
+
+def remove(state_dir, name):
+    return subprocess.run(
+        [places.CODELAND, "template", "rm", name, "--set", f"paths.state_dir={state_dir}"],
+        capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_one_is_removed_alone(old):
+    os.makedirs(old / "templates/other/rootfs")
+    gone = remove(old, "base")
+    assert (gone.returncode, gone.stdout) == (0, "base is gone\n"), gone.stderr
+    assert templates(old) == ["other"]
+    again = remove(old, "base")
+    assert again.returncode == 1 and "templates/base: No such file" in again.stderr
+    bad = remove(old, "../other")
+    assert bad.returncode == 1 and "is no template's name" in bad.stderr
+    assert templates(old) == ["other"]
+
+
+def test_what_runners_live_on_goes_after_them(old):
+    # A runner's monitor holds this lock for as long as it lives.
+    root = os.open(old / "templates/base/rootfs", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(root, fcntl.LOCK_SH)
+        gone = remove(old, "base")
+        assert gone.returncode == 0 and "once the runners" in gone.stdout, gone.stderr
+        assert templates(old) == ["base.old"]
+    finally:
+        os.close(root)
+    os.makedirs(old / "templates/other/rootfs")
+    assert remove(old, "other").returncode == 0
+    assert templates(old) == []
