@@ -3,6 +3,7 @@
 #include "ids.h"
 #include "inifile.h"
 #include "mem.h"
+#include "network_plan.h"
 #include "str.h"
 
 #include <errno.h>
@@ -181,7 +182,8 @@ int config_check(const struct config *config, struct err *err)
     if (config->worker_id_base + config->oven_max_runners * config->worker_id_count > UINT32_MAX)
         return err_set(err, ERR_BAD_REQUEST,
                        "worker.id_base and oven.max_runners ask for ids above %u", UINT32_MAX);
-    return 0;
+    struct network_plan plan;
+    return network_plan_make(&plan, config, err);
 }
 
 void config_defaults(struct config *config)

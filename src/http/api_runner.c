@@ -68,6 +68,7 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
         .memory_bytes = config->run_memory,
         .memory_max_bytes = config->run_memory_max,
         .languages = exchange->app->languages,
+        .nat = config->network_nat,
     };
     char time[32];
     bool valid = true;

@@ -127,6 +127,26 @@ static int parse_memory(const json_t *body, enum run_body_kind kind,
                         &request->memory_bytes, err);
 }
 
+static int parse_network(const json_t *body, enum run_body_kind kind,
+                         const struct run_limits *limits, struct run_request *request,
+                         struct err *err)
+{
+    const char *network = NULL;
+    if (json_get_string(body, "network", false, &network, NULL, err) != 0)
+        return -1;
+    if (!network)
+        return 0;
+    if (kind == RUN_BODY_NAMED)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "network: is set when the runner is made, not for a run on it");
+    request->nat = strcmp(network, "nat") == 0;
+    if (!request->nat && strcmp(network, "none") != 0)
+        return err_set(err, ERR_BAD_REQUEST, "network: \"%.40s\" is neither none nor nat", network);
+    if (request->nat && !limits->nat)
+        return err_set(err, ERR_FORBIDDEN, "network: nat is switched off here (network.nat)");
+    return 0;
+}
+
 static int parse_name(const json_t *body, struct run_request *request, struct err *err)
 {
     if (json_get_string(body, "name", false, &request->keep_name, NULL, err) != 0)
@@ -175,10 +195,10 @@ static int parse_fields(const json_t *body, const char *time_query, enum run_bod
                         const struct run_limits *limits, struct run_request *request,
                         struct err *err)
 {
-    static const char *const keys[] = {"code", "language", "stdin",  "args",
-                                       "env",  "time",     "memory", NULL};
-    static const char *const new_keys[] = {"code", "language", "stdin", "args", "env",
-                                           "time", "memory",   "name",  NULL};
+    static const char *const keys[] = {"code", "language", "stdin",   "args", "env",
+                                       "time", "memory",   "network", NULL};
+    static const char *const new_keys[] = {"code", "language", "stdin",   "args", "env",
+                                           "time", "memory",   "network", "name", NULL};
     if (json_only_keys(body, kind == RUN_BODY_NEW ? new_keys : keys, err) != 0 ||
         parse_code(body, kind, request, err) != 0 ||
         parse_language(body, limits->languages, request, err) != 0 ||
@@ -186,6 +206,8 @@ static int parse_fields(const json_t *body, const char *time_query, enum run_bod
         parse_time(body, time_query, limits, request, err) != 0)
         return -1;
     if (kind == RUN_BODY_NEW && parse_name(body, request, err) != 0)
+        return -1;
+    if (parse_network(body, kind, limits, request, err) != 0)
         return -1;
     return parse_memory(body, kind, limits, request, err);
 }

@@ -20,11 +20,13 @@ struct run_limits {
     int64_t time_ms, time_max_ms; /* of a request that names none; the most */
     int64_t memory_bytes, memory_max_bytes;
     const struct languages *languages;
+    bool nat; /* whether a runner may have a network */
 };
 
 /* Fills the fields of request that a body decides: code, input, language, args, env, time_ms,
- * memory_bytes, keep_name, hold; the caller owns hold then. time_query is the text of ?time=, NULL
- * when it was not given; the body's time wins. On failure err names the field, and nothing is held.
+ * memory_bytes, keep_name, nat, hold; the caller owns hold then. time_query is the text of ?time=,
+ * NULL when it was not given; the body's time wins. On failure err names the field, and nothing is
+ * held.
  */
 int run_body_parse(const char *text, size_t len, const char *time_query, enum run_body_kind kind,
                    const struct run_limits *limits, struct run_request *request, struct err *err);

@@ -372,6 +372,8 @@ static json_t *make_message(const struct run_request *request)
     json_object_set_new(message, "template", json_string(request->template_name));
     json_object_set_new(message, "memoryBytes", json_integer(request->memory_bytes));
     json_object_set_new(message, "queueMs", json_integer(request->queue_ms));
+    if (request->nat)
+        json_object_set_new(message, "network", json_string("nat"));
     if (request->keep)
         json_object_set_new(
             message, "keep",

@@ -32,6 +32,7 @@ struct engine_spec {
     int64_t rootfs_stamp;        /* which build of it; no matter to the engine */
     struct engine_limits limits;
     int64_t disk_bytes, disk_inodes;
+    bool networked; /* adopt: an earlier worker's attach_network was for it */
 };
 
 /* Figures since the runner was made, from the kernel's own accounting. */
@@ -54,6 +55,8 @@ struct engine_events {
      */
     void (*gone)(void *runner, const struct err *why);
 };
+
+typedef void (*engine_attached)(const struct err *why, void *data);
 
 struct engine_ops {
     /* Begins to make a container. `runner` comes back in the events. Never NULL: a failure to
@@ -78,6 +81,13 @@ struct engine_ops {
                 int take_fd, struct err *err);
     void (*kill_operation)(struct engine *engine, struct engine_runner *handle, uint32_t id);
     void (*end_operation)(struct engine *engine, struct engine_runner *handle, uint32_t id);
+
+    /* Gives a container that is ready, and in which nothing has run, a way to the internet. Once
+     * at most. done fires once, from the loop and before gone (but not after finish); why is NULL
+     * when it is there.
+     */
+    void (*attach_network)(struct engine *engine, struct engine_runner *handle,
+                           engine_attached done, void *data);
 
     int (*set_limits)(struct engine *engine, struct engine_runner *handle,
                       const struct engine_limits *limits, struct err *err);

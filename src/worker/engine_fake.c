@@ -44,6 +44,8 @@ static struct engine_runner *fake_create(struct engine *engine, const struct eng
         fake->plan(fake->counts.created, spec, &fate, fake->plan_data);
     struct fake_container *container = fake_container_add(fake, spec);
     container->refuse_open = fate.refuse_open;
+    container->refuse_network = fate.refuse_network;
+    container->network_us = fate.network_us;
     container->ready_at = after(fake, fate.ready_us);
     container->die_at = after(fake, fate.die_us);
     container->gone_us = fate.gone_us;
@@ -84,6 +86,8 @@ static struct engine_runner *fake_adopt(struct engine *engine, const struct engi
         fake_misuse("adopted, but it has an owner", spec->name);
     if (container && container->slot != spec->slot)
         fake_misuse("adopted with another slot", spec->name);
+    if (container && container->networked != spec->networked)
+        fake_misuse("adopted with another network", spec->name);
     if (!container) {
         container = fake_container_add(fake, spec);
         container->absent = true;
@@ -139,6 +143,18 @@ static void fake_end_operation(struct engine *engine, struct engine_runner *hand
     operation->confined = false;
     if (!operation->agent)
         fake_operation_forget(operation);
+}
+
+static void fake_attach_network(struct engine *engine, struct engine_runner *handle,
+                                engine_attached done, void *data)
+{
+    struct engine_fake *fake = fake_of(engine);
+    struct fake_container *container = fake_container_of(handle);
+    if (!container->told_ready || container->attached || container->networked)
+        fake_misuse("its network is attached twice, or too early", container->name);
+    container->attached = done;
+    container->attached_data = data;
+    fake_timer_set(fake, &container->network_timer, fake->now + container->network_us);
 }
 
 static int fake_set_limits(struct engine *engine, struct engine_runner *handle,
@@ -199,6 +215,8 @@ static void fake_finish(struct engine *engine)
         if (!container)
             continue;
         fake_container_void_handle(fake, container);
+        fake_timer_set(fake, &container->network_timer, 0);
+        container->attached = NULL;
         container->adopted = false;
         if (container->absent)
             fake_container_gone(fake, container, NULL);
@@ -215,6 +233,7 @@ static const struct engine_ops ops = {
     .open = fake_open,
     .kill_operation = fake_kill_operation,
     .end_operation = fake_end_operation,
+    .attach_network = fake_attach_network,
     .set_limits = fake_set_limits,
     .stats = fake_stats,
     .init_pid = fake_init_pid,
@@ -380,6 +399,7 @@ void engine_fake_each(const struct engine_fake *fake,
             .adopted = container->adopted,
             .init_pid = pid_of(container),
             .limits = container->limits,
+            .networked = container->networked,
         };
         each(&view, data);
     }

@@ -24,6 +24,8 @@ struct engine_fake_fate {
     mono_us gone_us;   /* from destroy to gone */
     mono_us return_us; /* from adopt to ready, or never: then it is gone after a while */
     bool refuse_open;  /* its agent takes no operation */
+    bool refuse_network;
+    mono_us network_us; /* from attach_network to its answer */
 };
 
 enum engine_fake_state { ENGINE_FAKE_COOKING, ENGINE_FAKE_READY, ENGINE_FAKE_DYING };
@@ -37,6 +39,7 @@ struct engine_fake_view {
     bool adopted;   /* by it */
     pid_t init_pid; /* 0 before ready */
     struct engine_limits limits;
+    bool networked;
 };
 
 struct engine_fake_counts {

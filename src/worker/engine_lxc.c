@@ -2,6 +2,7 @@
 
 #include "engine_lxc_start.h"
 #include "listener.h"
+#include "network.h"
 #include "op_groups.h"
 #include "slots.h"
 
@@ -32,8 +33,8 @@
  * A runner is found by its slot: the starter's ids carry it, and so do the credentials of the
  * agent's socket, since no two runners share an id range. What the agent says of itself counts for
  * nothing. It is over when the monitor has ended, which removes the cgroups before; whatever is
- * left of a container that died badly is removed then, a little at a time, and only then is it
- * gone.
+ * left of a container that died badly is removed then, a little at a time, then its network, and
+ * only then is it gone.
  *
  * When a worker dies while a container is being started, the start goes on. Its agent then meets
  * the next worker, perhaps in a slot that has a new owner: so the init must be in the very cgroup
@@ -65,6 +66,10 @@ struct engine_runner {
     struct chan *control; /* NULL while the agent is away */
     bool greeted;         /* it has said hello on this connection */
     struct op_groups groups;
+    enum { NETWORK_NONE, NETWORK_COMING, NETWORK_THERE, NETWORK_GOING } network;
+    engine_attached attached; /* while COMING */
+    void *attached_data;
+    bool tidy;      /* over, and its cgroups are gone */
     struct err why; /* code ERR_NONE until something failed */
     uv_timer_t timer;
     uv_poll_t exit_poll; /* of init_pidfd, adopted runners only */
@@ -135,15 +140,35 @@ static bool is_tidy(struct engine_runner *handle)
     return cgroup_try_remove(cgroup, handle->spec.name, round > TIDY_ROUNDS / 2);
 }
 
+static void on_detached(const struct err *why, void *data)
+{
+    struct engine_runner *handle = data;
+    (void)why; /* the network has logged it */
+    handle->network = NETWORK_NONE;
+    report_gone(handle);
+}
+
+/* The last step but one. */
+static void end_tidy(struct engine_runner *handle)
+{
+    handle->tidy = true;
+    if (handle->network == NETWORK_NONE) {
+        report_gone(handle);
+    } else if (handle->network == NETWORK_THERE) {
+        handle->network = NETWORK_GOING;
+        network_detach(handle->engine->config.network, handle->spec.slot, on_detached, handle);
+    }
+}
+
 /* Nothing runs in it any more; it is gone when its cgroups are. */
 static void end_over(struct engine_runner *handle)
 {
     handle->over = true;
     if (is_tidy(handle)) {
-        report_gone(handle);
+        end_tidy(handle);
     } else if (handle->tidy_rounds > TIDY_ROUNDS) {
         log_error("a runner's cgroup cannot be removed", LOG_S("runner", handle->spec.name));
-        report_gone(handle);
+        end_tidy(handle);
     } else {
         arm_timer(handle, TIDY_MS);
     }
@@ -451,6 +476,10 @@ static struct engine_runner *lxc_adopt(struct engine *base, const struct engine_
     struct engine_lxc *engine = (struct engine_lxc *)base;
     struct engine_runner *handle = allocate(engine, spec, runner);
     handle->adopted = true;
+    if (spec->networked) {
+        handle->network = NETWORK_THERE;
+        network_adopt(engine->config.network, spec->slot);
+    }
     if (!find_init(handle, init_pid)) {
         err_set(&handle->why, ERR_BAD_GATEWAY,
                 "its container is not there any more, or worker.id_base has changed");
@@ -512,6 +541,26 @@ static void lxc_end_operation(struct engine *base, struct engine_runner *handle,
 {
     (void)base;
     op_groups_end(&handle->groups, id);
+}
+
+static void on_attached(const struct err *why, void *data)
+{
+    struct engine_runner *handle = data;
+    handle->network = why ? NETWORK_NONE : NETWORK_THERE;
+    handle->attached(why, handle->attached_data);
+    if (handle->tidy)
+        end_tidy(handle);
+}
+
+static void lxc_attach_network(struct engine *base, struct engine_runner *handle,
+                               engine_attached done, void *data)
+{
+    const struct engine_lxc_config *config = &((struct engine_lxc *)base)->config;
+    handle->network = NETWORK_COMING;
+    handle->attached = done;
+    handle->attached_data = data;
+    network_attach(config->network, handle->spec.slot, handle->init_pid, handle->init_pidfd,
+                   idmap_first(config->idmap, handle->spec.slot), on_attached, handle);
 }
 
 static int lxc_set_limits(struct engine *base, struct engine_runner *handle,
@@ -590,6 +639,7 @@ static const struct engine_ops ops = {
     .open = lxc_open,
     .kill_operation = lxc_kill_operation,
     .end_operation = lxc_end_operation,
+    .attach_network = lxc_attach_network,
     .set_limits = lxc_set_limits,
     .stats = lxc_stats,
     .init_pid = lxc_init_pid,

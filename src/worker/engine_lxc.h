@@ -10,13 +10,16 @@
 
 #include <uv.h>
 
+struct network;
+
 struct engine_lxc_config {
     uv_loop_t *loop;
     struct cgroup *cgroup;
     struct idmap *idmap;
-    int starter_socket;  /* of starter_spawn; taken */
-    pid_t starter;       /* its process, a child of ours that somebody else reaps */
-    const char *run_dir; /* agents connect to RUN_DIR/agent/agent.sock */
+    int starter_socket;      /* of starter_spawn; taken */
+    pid_t starter;           /* its process, a child of ours that somebody else reaps */
+    struct network *network; /* NULL: attach_network may not be asked for; outlives the engine */
+    const char *run_dir;     /* agents connect to RUN_DIR/agent/agent.sock */
 
     /* The starter is gone: no container can be made any more. The program should end, so that its
      * supervisor starts it anew.

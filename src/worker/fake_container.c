@@ -185,6 +185,7 @@ void fake_container_free(struct engine_fake *fake, struct fake_container *contai
 {
     close_operations(fake, container);
     fake_timer_set(fake, &container->timer, 0);
+    fake_timer_set(fake, &container->network_timer, 0);
     fake_container_void_handle(fake, container);
     tdelete(container, &fake->names, compare_names);
     slots_free(&fake->slots, container->slot);
@@ -200,11 +201,32 @@ static bool cooks_for_engine(const struct fake_container *container)
     return container->handle && !container->adopted && container->state == ENGINE_FAKE_COOKING;
 }
 
+void fake_container_attached(struct fake_container *container, const struct err *why)
+{
+    engine_attached attached = steal_ptr(container->attached);
+    container->networked = !why;
+    attached(why, container->attached_data);
+}
+
+static void network_due(struct engine_fake *fake, struct fake_timer *timer)
+{
+    struct fake_container *container =
+        (struct fake_container *)((char *)timer - offsetof(struct fake_container, network_timer));
+    struct err refused;
+    (void)fake;
+    err_set(&refused, ERR_NOT_AVAILABLE, "no network: scripted");
+    fake_container_attached(container, container->refuse_network ? &refused : NULL);
+}
+
 void fake_container_gone(struct engine_fake *fake, struct fake_container *container,
                          const struct err *why)
 {
     bool owned = container->handle != NULL;
     void *runner = container->runner;
+    struct err lost;
+    err_set(&lost, ERR_NOT_AVAILABLE, "the container ended");
+    if (owned && container->attached)
+        fake_container_attached(container, &lost);
     fake->counts.cooking -= cooks_for_engine(container);
     fake_container_free(fake, container);
     fake->counts.gone++;
@@ -283,6 +305,7 @@ struct fake_container *fake_container_add(struct engine_fake *fake, const struct
     }
     struct fake_container *container = mem_new(struct fake_container);
     container->timer.fire = container_due;
+    container->network_timer.fire = network_due;
     container->fake = fake;
     container->place = fake->free_places[--fake->free_count];
     container->slot = spec->slot;

@@ -39,7 +39,11 @@ struct fake_container {
     bool destroyed;  /* by request; else it dies by itself */
     bool told_ready; /* to that engine */
     bool absent;     /* adopted, but there is no such container */
-    bool refuse_open;
+    bool refuse_open, refuse_network, networked;
+    engine_attached attached; /* NULL: nobody waits for it */
+    void *attached_data;
+    struct fake_timer network_timer; /* until it is attached */
+    mono_us network_us;
     void *runner;
     mono_us ready_at, die_at; /* 0: never */
     mono_us gone_us, return_us;
@@ -88,6 +92,9 @@ void fake_container_free(struct engine_fake *fake, struct fake_container *contai
 
 /* Sets its timer to what comes next by itself. */
 void fake_container_plan(struct engine_fake *fake, struct fake_container *container);
+
+/* Answers attach_network. */
+void fake_container_attached(struct fake_container *container, const struct err *why);
 
 void fake_container_begin_dying(struct engine_fake *fake, struct fake_container *container);
 

@@ -18,6 +18,7 @@
 struct journal {
     char folder[256];
     struct roster *roster;
+    bool may_network;
 };
 
 static bool entry_path(const struct journal *journal, const char *name, char path[PATH_MAX])
@@ -39,12 +40,13 @@ static char *describe(const struct journal *journal, const struct runner *runner
 {
     const struct engine *engine = roster_engine(runner->roster);
     cleanup_json json_t *entry = json_pack(
-        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I}", "container", runner->spec.name,
+        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:b}", "container", runner->spec.name,
         "name", runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name,
         "stamp", (json_int_t)runner->spec.rootfs_stamp, "kept", runner->kept, "owner",
         runner->owner, "operations", (json_int_t)runner->operations, "pid",
         (json_int_t)engine->ops->init_pid(runner->handle), "disk",
-        (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes);
+        (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes,
+        "networked", runner->spec.networked);
     char *text = json_dumps(entry, JSON_COMPACT);
     if (!text)
         mem_exhausted(); /* all of it came out of JSON, or is ours */
@@ -123,13 +125,14 @@ static int adopt_entry(const struct journal *journal, const char *file,
     cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
     const char *container = NULL, *name = NULL, *template_name = NULL, *owner = "";
     int64_t slot = 0, stamp = 0, operations = 0, pid = 0, disk = 0, inodes = 0;
-    bool kept = false;
+    bool kept = false, networked = false;
     if (!entry || json_get_string(entry, "container", true, &container, NULL, err) != 0 ||
         json_get_string(entry, "name", true, &name, NULL, err) != 0 ||
         json_get_string(entry, "template", true, &template_name, NULL, err) != 0 ||
         json_get_int(entry, "stamp", false, 0, INT64_MAX, &stamp, err) != 0 ||
         json_get_string(entry, "owner", true, &owner, NULL, err) != 0 ||
         json_get_bool(entry, "kept", true, &kept, err) != 0 ||
+        json_get_bool(entry, "networked", false, &networked, err) != 0 ||
         json_get_int(entry, "slot", true, 0, UINT16_MAX, &slot, err) != 0 ||
         json_get_int(entry, "operations", true, 0, UINT32_MAX, &operations, err) != 0 ||
         json_get_int(entry, "pid", true, 1, INT32_MAX, &pid, err) != 0 ||
@@ -141,9 +144,12 @@ static int adopt_entry(const struct journal *journal, const char *file,
         return err_set(err, ERR_INTERNAL, "an entry that we did not write");
     if (!kept && (disk != like->disk_bytes || inodes != like->disk_inodes))
         return err_set(err, ERR_INTERNAL, "it was made with another run.disk or run.inodes");
+    if (networked && !journal->may_network)
+        return err_set(err, ERR_INTERNAL, "it has a network, and network.nat is off now");
     struct engine_spec spec = *like;
     spec.disk_bytes = disk;
     spec.disk_inodes = inodes;
+    spec.networked = networked;
     strcpy(spec.name, container);
     spec.slot = (unsigned)slot;
     spec.rootfs_stamp = stamp;
@@ -152,8 +158,9 @@ static int adopt_entry(const struct journal *journal, const char *file,
     return runner ? 0 : -1;
 }
 
-unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec)
+unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network)
 {
+    journal->may_network = may_network;
     DIR *folder = opendir(journal->folder);
     if (!folder)
         return 0;

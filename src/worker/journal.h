@@ -23,8 +23,8 @@ void journal_destroy(struct journal *journal);
 int journal_update(struct journal *journal, const struct runner *runner, struct err *err);
 
 /* Hands every entry to roster_adopt and removes those that make no sense. Returns how many were
- * adopted.
+ * adopted. A runner with a network is not, unless that may be.
  */
-unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec);
+unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network);
 
 #endif

@@ -4,6 +4,8 @@
 #include "engine_lxc_start.h"
 #include "hostinfo.h"
 #include "journal.h"
+#include "network.h"
+#include "network_helper.h"
 #include "ovens.h"
 #include "pantry.h"
 #include "run.h"
@@ -37,8 +39,12 @@ struct kitchen {
     struct cgroup *cgroup;
     struct idmap *idmap;
     struct server *server;
-    char rootfs[PATH_MAX], agent_folder[START_PATH_MAX];
+    char rootfs[PATH_MAX], agent_folder[START_PATH_MAX], network_notes[PATH_MAX];
     pid_t starter;
+    struct network_plan network_plan;
+    struct network *network; /* NULL: there is none, nor was there */
+    int network_socket;
+    pid_t network_helper;
     int lock;
     unsigned memory_used_percent;
     bool closing, leave_kept;
@@ -148,14 +154,24 @@ static void destroy_of_no_use(struct runner *runner, void *data)
  */
 static void take_over(struct kitchen *kitchen, const struct engine_spec *spec)
 {
-    unsigned adopted = journal_adopt(kitchen->services.journal, spec);
+    unsigned adopted =
+        journal_adopt(kitchen->services.journal, spec, kitchen->config.config->network_nat);
     if (adopted > 0)
         log_info("adopting runners of an earlier worker", LOG_D("count", adopted));
     roster_each(kitchen->services.roster, destroy_of_no_use, NULL);
     remove_zombies(kitchen);
+    if (kitchen->network)
+        network_settle(kitchen->network);
 }
 
 /* ---- opening ---- */
+
+static void on_network_died(void *data)
+{
+    struct kitchen *kitchen = data;
+    if (!kitchen->closing)
+        kitchen->config.broken(kitchen->config.data);
+}
 
 static void on_starter_died(void *data)
 {
@@ -220,6 +236,21 @@ static int keep_reserve(const struct kitchen *kitchen, struct err *err)
     return cgroup_bound_all(kitchen->cgroup, &share, err);
 }
 
+/* Where there will be no network there may have been one. */
+static int open_network_helper(struct kitchen *kitchen, struct err *err)
+{
+    const struct config *config = kitchen->config.config;
+    if (network_plan_make(&kitchen->network_plan, config, err) != 0)
+        return -1;
+    if (!config->network_nat && if_nametoindex(kitchen->network_plan.bridge) == 0)
+        return 0;
+    str_format(kitchen->network_notes, sizeof(kitchen->network_notes), "%s/network",
+               config->paths_run_dir);
+    kitchen->network_socket = network_helper_spawn(&kitchen->network_plan, kitchen->network_notes,
+                                                   &kitchen->network_helper, err);
+    return kitchen->network_socket < 0 ? -1 : 0;
+}
+
 /* What must be there before anything is large, threaded or has a loop. */
 static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err *err)
 {
@@ -246,7 +277,7 @@ static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err 
         .agent_folder = kitchen->agent_folder,
     };
     *starter_socket = starter_spawn(&start, &kitchen->starter, err);
-    return *starter_socket < 0 ? -1 : 0;
+    return *starter_socket < 0 ? -1 : open_network_helper(kitchen, err);
 }
 
 static struct engine_spec runner_spec(const struct kitchen *kitchen)
@@ -295,16 +326,34 @@ static json_t *describe_worker(const struct kitchen *kitchen)
                      "root");
 }
 
+static int open_network(struct kitchen *kitchen, struct err *err)
+{
+    const struct network_config network = {
+        .loop = kitchen->config.loop,
+        .socket = kitchen->network_socket,
+        .helper = kitchen->network_helper,
+        .died = on_network_died,
+        .data = kitchen,
+    };
+    if (kitchen->network_socket < 0)
+        return 0;
+    kitchen->network = network_create(&network, err);
+    return kitchen->network ? 0 : -1;
+}
+
 static int open_services(struct kitchen *kitchen, int starter_socket, struct err *err)
 {
     const struct config *config = kitchen->config.config;
     struct services *services = &kitchen->services;
+    if (open_network(kitchen, err) != 0)
+        return -1;
     const struct engine_lxc_config engine = {
         .loop = kitchen->config.loop,
         .cgroup = kitchen->cgroup,
         .idmap = kitchen->idmap,
         .starter_socket = starter_socket,
         .starter = kitchen->starter,
+        .network = kitchen->network,
         .run_dir = config->paths_run_dir,
         .starter_died = on_starter_died,
         .check = check_template,
@@ -348,6 +397,7 @@ struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *er
     int starter_socket = -1;
     kitchen->config = *config;
     kitchen->lock = -1;
+    kitchen->network_socket = -1;
     /* A failure ends the program, whose memory and loop go with it; the starter sees that. */
     if (open_ground(kitchen, &starter_socket, err) != 0)
         return NULL;
@@ -422,16 +472,21 @@ void kitchen_close(struct kitchen *kitchen, bool leave_kept)
     uv_timer_start(&kitchen->close_timer, on_close_timer, 0, 5);
 }
 
-/* It would end by itself, as its socket has; what it has started lives on. */
-static void end_starter(const struct kitchen *kitchen)
+/* They would end by themselves, as their sockets have; what they have made lives on. */
+static void end_helpers(const struct kitchen *kitchen)
 {
     kill(kitchen->starter, SIGKILL);
     waitpid(kitchen->starter, NULL, 0);
+    if (kitchen->network_helper > 0)
+        kill(kitchen->network_helper, SIGKILL);
+    if (kitchen->network_helper > 0)
+        waitpid(kitchen->network_helper, NULL, 0);
 }
 
 static void remove_folders(const struct kitchen *kitchen)
 {
-    static const char *const names[] = {"agent", "lxc", "root", "runners", "worker.lock"};
+    static const char *const names[] = {"agent", "lxc",     "network",
+                                        "root",  "runners", "worker.lock"};
     char path[PATH_MAX];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct err err;
@@ -452,12 +507,13 @@ void kitchen_destroy(struct kitchen *kitchen)
     watch_destroy(kitchen->services.watch);
     journal_destroy(kitchen->services.journal);
     remove_zombies(kitchen);
+    network_destroy(kitchen->network);
     roster_destroy(kitchen->services.roster);
     uv_close((uv_handle_t *)&kitchen->oven_timer, NULL);
     uv_close((uv_handle_t *)&kitchen->memory_timer, NULL);
     uv_close((uv_handle_t *)&kitchen->close_timer, NULL);
     uv_run(kitchen->config.loop, UV_RUN_DEFAULT);
-    end_starter(kitchen);
+    end_helpers(kitchen);
     if (all_gone) {
         cgroup_remove_prefix(kitchen->cgroup);
         remove_folders(kitchen);

@@ -135,15 +135,24 @@ static int check_run(const struct op_run *run, struct err *err)
     return 0;
 }
 
+static int parse_network(const char *word, bool *nat, struct err *err)
+{
+    *nat = strcmp(word, "nat") == 0;
+    return *nat || strcmp(word, "none") == 0
+               ? 0
+               : err_set(err, ERR_BAD_REQUEST, "network: must be none or nat");
+}
+
 static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
 {
-    static const char *const run_keys[] = {"id",          "template", "argv",   "env",
-                                           "cwd",         "files",    "timeMs", "memoryBytes",
-                                           "outputBytes", "queueMs",  "keep",   NULL};
+    static const char *const run_keys[] = {
+        "id",          "template",    "argv",    "env",  "cwd",     "files", "timeMs",
+        "memoryBytes", "outputBytes", "queueMs", "keep", "network", NULL};
     static const char *const exec_keys[] = {"id",    "runner", "argv",        "env", "cwd",
                                             "files", "timeMs", "outputBytes", NULL};
     const json_t *json = run->json;
     json_t *argv = NULL, *env = NULL, *files = NULL, *keep = NULL;
+    const char *network = NULL;
     if (json_only_keys(json, exec_on_named ? exec_keys : run_keys, err) != 0 ||
         json_get_string(json, "id", true, &run->id, NULL, err) != 0 ||
         json_get_array(json, "argv", exec_on_named, &argv, err) != 0 ||
@@ -153,12 +162,15 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
         json_get_object(json, "keep", false, &keep, err) != 0 ||
         json_get_string(json, "runner", exec_on_named, &run->runner, NULL, err) != 0 ||
         json_get_string(json, "template", false, &run->template_name, NULL, err) != 0 ||
+        json_get_string(json, "network", false, &network, NULL, err) != 0 ||
         json_get_int(json, "timeMs", argv != NULL, 1, INT32_MAX, &run->time_ms, err) != 0 ||
         json_get_int(json, "memoryBytes", false, OP_MEMORY_LEAST, INT64_MAX, &run->memory_bytes,
                      err) != 0 ||
         json_get_int(json, "outputBytes", argv != NULL, 0, INT64_MAX, &run->output_bytes, err) !=
             0 ||
         json_get_int(json, "queueMs", false, 0, INT32_MAX, &run->queue_ms, err) != 0)
+        return -1;
+    if (network && parse_network(network, &run->nat, err) != 0)
         return -1;
     if (argv &&
         copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)

@@ -39,6 +39,7 @@ struct op_run {
     size_t files_len;
     int64_t time_ms, output_bytes, queue_ms;
     int64_t memory_bytes; /* 0: the default */
+    bool nat;             /* RUN: its runner gets a network */
 };
 
 /* Parse a payload of RUN (or EXEC when exec_on_named). On failure nothing is held. */

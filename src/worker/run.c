@@ -373,7 +373,7 @@ static int keep_runner(struct run *run, struct err *err)
     return journal_update(services->journal, runner, err);
 }
 
-/* Makes the runner what the request wants: its limits, its name. */
+/* Makes the runner what the request wants, its network aside: its limits, its name. */
 static int prepare_runner(struct run *run, struct err *err)
 {
     struct runner *runner = run->runner;
@@ -385,18 +385,9 @@ static int prepare_runner(struct run *run, struct err *err)
     return run->request.keep ? keep_runner(run, err) : 0;
 }
 
-static void on_taken(struct runner *runner, const struct err *why, mono_us retry_after_us,
-                     void *data)
+static void start_prepared(struct run *run)
 {
-    struct run *run = data;
     struct err err;
-    run->ticket = NULL;
-    run->taken = clock_now(run->runs->services->clock);
-    if (!runner) {
-        fail(run, why, retry_after_us);
-        return;
-    }
-    attach(run, runner);
     if (prepare_runner(run, &err) != 0) {
         fail(run, &err, 0);
         return;
@@ -411,11 +402,58 @@ static void on_taken(struct runner *runner, const struct err *why, mono_us retry
     finish(run);
 }
 
+/* ---- its network ---- */
+
+/* The runner is this run's alone, if that has not ended meanwhile. */
+static void on_network(const struct err *why, void *data)
+{
+    struct runner *runner = data;
+    struct run *run = runner->runs;
+    if (!run)
+        return;
+    if (why) {
+        fail(run, why, US_PER_SEC);
+        return;
+    }
+    runner->spec.networked = true;
+    run->taken = clock_now(run->runs->services->clock);
+    start_prepared(run);
+}
+
+/* The runner is destroyed if this fails, and nothing has run: another worker may be tried. */
+static void attach_network(struct run *run)
+{
+    engine_of(run)->ops->attach_network(engine_of(run), run->runner->handle, on_network,
+                                        run->runner);
+}
+
+static void on_taken(struct runner *runner, const struct err *why, mono_us retry_after_us,
+                     void *data)
+{
+    struct run *run = data;
+    run->ticket = NULL;
+    run->taken = clock_now(run->runs->services->clock);
+    if (!runner) {
+        fail(run, why, retry_after_us);
+        return;
+    }
+    attach(run, runner);
+    if (run->request.nat)
+        attach_network(run);
+    else
+        start_prepared(run);
+}
+
 static void take_fresh(struct run *run)
 {
     struct services *services = run->runs->services;
     const struct op_run *request = &run->request;
     struct err err;
+    if (request->nat && !services->config->network_nat) {
+        err_set(&err, ERR_FORBIDDEN, "network: nat is switched off on this worker (network.nat)");
+        fail(run, &err, 0);
+        return;
+    }
     struct oven *oven = pantry_find(services->pantry, request->template_name, &err);
     if (!oven) {
         fail(run, &err, 0);

@@ -31,7 +31,8 @@ struct oven_shelf;
 /* Read freely; written by runner.c alone, except where a comment says otherwise. */
 struct runner {
     char name[NAME_MAX_LEN + 1]; /* what callers see; spec.name unless it was kept as another */
-    struct engine_spec spec;     /* spec.name is the container's; spec.rootfs is the runner's own */
+    struct engine_spec spec;     /* spec.name is the container's; spec.rootfs is the runner's own;
+                                  * spec.networked is run.c's to write */
     char template_name[NAME_MAX_LEN + 1];
     enum runner_state state;
     bool adopted;                     /* an earlier worker made it */

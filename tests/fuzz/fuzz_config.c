@@ -21,8 +21,16 @@ static void check_text(const char *value, int64_t least, int64_t most)
     check_number((int64_t)strlen(value), least, most);
 }
 
+static void check_switch(bool value, int64_t least, int64_t most)
+{
+    check_number(value, least, most);
+}
+
 #define CHECK(value, least, most)                                                                  \
-    _Generic((value), char * : check_text, int64_t : check_number)(value, least, most)
+    _Generic((value), char *                                                                       \
+             : check_text, int64_t                                                                 \
+             : check_number, bool                                                                  \
+             : check_switch)(value, least, most)
 
 /* Whatever was read, every value is within its bounds. */
 static void check_all(struct config *config)

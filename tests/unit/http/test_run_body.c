@@ -55,6 +55,30 @@ static void test_defaults(void **state)
     json_decref(request.hold);
 }
 
+static void test_network(void **state)
+{
+    (void)state;
+    assert_ok(parse(RUN_BODY_FRESH, "{\"code\":\"\"}", NULL), err);
+    assert_false(request.nat);
+    json_decref(request.hold);
+    assert_ok(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"network\":\"none\"}", NULL), err);
+    assert_false(request.nat);
+    json_decref(request.hold);
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"network\":\"nat\"}", NULL), err,
+                 ERR_FORBIDDEN, "network: nat is switched off here (network.nat)");
+    limits.nat = true;
+    assert_ok(parse(RUN_BODY_NEW, "{\"network\":\"nat\"}", NULL), err);
+    assert_true(request.nat);
+    json_decref(request.hold);
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"network\":\"host\"}", NULL), err,
+                 ERR_BAD_REQUEST, "network: \"host\" is neither none nor nat");
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"network\":true}", NULL), err,
+                 ERR_BAD_REQUEST, "network");
+    assert_fails(parse(RUN_BODY_NAMED, "{\"code\":\"\",\"network\":\"none\"}", NULL), err,
+                 ERR_BAD_REQUEST, "network: is set when the runner is made");
+    limits.nat = false;
+}
+
 static void test_time(void **state)
 {
     (void)state;
@@ -207,8 +231,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_fields), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_time),       cmocka_unit_test(test_new),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_network),    cmocka_unit_test(test_time),
+        cmocka_unit_test(test_new),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,7 +163,7 @@ static void next_worker_has_the_warm_and_the_kept(void **state)
     close_worker(&stage);
 
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like), 2);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 2);
     pass_ms(&stage, 10);
     runner = roster_find(stage.roster, warm);
     assert_int_equal(runner->state, RUNNER_AVAILABLE);
@@ -180,8 +180,43 @@ static void next_worker_has_the_warm_and_the_kept(void **state)
     close_worker(&stage);
 
     open_worker(&stage); /* and the one after it too */
-    assert_int_equal(journal_adopt(stage.journal, &like), 2);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 2);
     finish(&stage);
+}
+
+static void on_attached(const struct err *why, void *data)
+{
+    assert_null(why);
+    ((struct runner *)data)->spec.networked = true;
+}
+
+/* As run.c does. */
+static void give_network(struct stage *stage, struct runner *runner)
+{
+    struct engine *engine = roster_engine(stage->roster);
+    engine->ops->attach_network(engine, runner->handle, on_attached, runner);
+    pass_ms(stage, 1);
+    assert_true(runner->spec.networked);
+}
+
+static void one_with_a_network_is_adopted_only_where_it_may_have_one(void **state)
+{
+    (void)state;
+    for (int may = 0; may < 2; may++) {
+        struct stage stage;
+        begin(&stage);
+        struct runner *runner = cook_warm(&stage);
+        give_network(&stage, runner);
+        keep(&stage, runner, "demo");
+        close_worker(&stage);
+        open_worker(&stage);
+        assert_int_equal(journal_adopt(stage.journal, &like, may), may);
+        pass_ms(&stage, 10);
+        runner = roster_find(stage.roster, "demo");
+        assert_int_equal(runner && runner->spec.networked, may);
+        assert_int_equal(entries(&stage), may);
+        finish(&stage);
+    }
 }
 
 static void one_that_is_not_there_any_more_loses_its_entry(void **state)
@@ -194,7 +229,7 @@ static void one_that_is_not_there_any_more_loses_its_entry(void **state)
     engine_fake_destroy(stage.fake); /* the machine was started anew */
     stage.fake = engine_fake_create();
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like), 1);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
     pass_ms(&stage, 10);
     assert_null(roster_find(stage.roster, "demo"));
     assert_int_equal(entries(&stage), 0);
@@ -212,7 +247,7 @@ static void warm_one_with_another_disk_is_of_no_use(void **state)
     close_worker(&stage);
     open_worker(&stage);
     other.disk_bytes *= 2;
-    assert_int_equal(journal_adopt(stage.journal, &other), 1);
+    assert_int_equal(journal_adopt(stage.journal, &other, true), 1);
     assert_int_equal(roster_find(stage.roster, "demo")->spec.disk_bytes, like.disk_bytes);
     assert_int_equal(entries(&stage), 1);
     finish(&stage);
@@ -256,7 +291,7 @@ static void entries_that_make_no_sense_are_removed(void **state)
     begin(&stage);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         write_entry(&stage, "cr-00000001", texts[i]);
-        if (journal_adopt(stage.journal, &like) != 0)
+        if (journal_adopt(stage.journal, &like, true) != 0)
             fail_msg("adopted: %s", texts[i]);
         assert_int_equal(entries(&stage), 0);
     }
@@ -266,7 +301,7 @@ static void entries_that_make_no_sense_are_removed(void **state)
     write_entry(&stage, "cr-00000001.new.77", "{\"container\":");
     write_entry(&stage, "cr-00000002", long_text);
     write_entry(&stage, "UPPER", "{}");
-    assert_int_equal(journal_adopt(stage.journal, &like), 0);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 0);
     assert_int_equal(entries(&stage), 0);
     assert_int_equal(roster_total(stage.roster), 0);
     finish(&stage);
@@ -287,7 +322,7 @@ static void two_entries_for_one_name_or_slot(void **state)
                  file, i);
         write_entry(&stage, file, text);
     }
-    assert_int_equal(journal_adopt(stage.journal, &like), 1);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
     assert_int_equal(entries(&stage), 1);
     assert_non_null(roster_find(stage.roster, "demo"));
     finish(&stage);
@@ -316,7 +351,7 @@ static void full_disk_costs_adoption_and_nothing_else(void **state)
     assert_int_equal(journal_update(stage.journal, kept, &err), -1);
     close_worker(&stage);
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like), 1);
+    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
     assert_non_null(roster_find(stage.roster, "demo"));
     finish(&stage);
 }
@@ -345,6 +380,7 @@ int main(void)
         cmocka_unit_test(only_what_may_be_adopted_has_an_entry),
         cmocka_unit_test(folder_is_for_root_alone),
         cmocka_unit_test(next_worker_has_the_warm_and_the_kept),
+        cmocka_unit_test(one_with_a_network_is_adopted_only_where_it_may_have_one),
         cmocka_unit_test(one_that_is_not_there_any_more_loses_its_entry),
         cmocka_unit_test(warm_one_with_another_disk_is_of_no_use),
         cmocka_unit_test(entries_that_make_no_sense_are_removed),

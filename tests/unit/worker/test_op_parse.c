@@ -40,7 +40,8 @@ static void run_with_everything(void **state)
     parse("{'id':'5f1c','template':'base','argv':['sh','main.sh',''],'env':{'NAME':'a=b','E':''},"
           "'cwd':'/work','files':[{'name':'main.sh','mode':448,'bytes':8,'unlinkAfter':true},"
           "{'name':'dir/x','bytes':0}],'timeMs':60000,'memoryBytes':268435456,"
-          "'outputBytes':1048576,'queueMs':10000,'keep':{'name':'demo','owner':'admin'}}",
+          "'outputBytes':1048576,'queueMs':10000,'network':'nat','keep':{'name':'demo','owner':'"
+          "admin'}}",
           false, &run);
     assert_string_equal(run.id, "5f1c");
     assert_string_equal(run.template_name, "base");
@@ -66,6 +67,7 @@ static void run_with_everything(void **state)
     assert_int_equal(run.memory_bytes, 268435456);
     assert_int_equal(run.output_bytes, 1048576);
     assert_int_equal(run.queue_ms, 10000);
+    assert_true(run.nat);
     assert_true(run.keep);
     assert_string_equal(run.keep_name, "demo");
     assert_string_equal(run.keep_owner, "admin");
@@ -123,6 +125,9 @@ static void bad_requests_name_the_field_and_the_bound(void **state)
         {false, "{'id':'1','argv':['x'],'timeMs':1.5,'outputBytes':1}", "timeMs: must be a whole"},
         {false, "{'id':'1','argv':['x'],'timeMs':1,'outputBytes':-1}", "outputBytes: -1"},
         {false, "{'id':'1','argv':['x'],'queueMs':2147483648," REST "}", "queueMs: 2147483648"},
+        {false, "{'id':'1','argv':['x'],'network':'host'," REST "}",
+         "network: must be none or nat"},
+        {true, "{'id':'1','runner':'a','argv':['x'],'network':'nat'," REST "}", "network"},
         {false, "{'id':'1','argv':['x'],'memoryBytes':4194303," REST "}",
          "memoryBytes: 4194303 is out of bounds, must be 4194304.."},
         {false, "{'id':'123456789012345678901234567890123','argv':['x']," REST "}",

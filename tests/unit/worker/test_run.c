@@ -338,6 +338,130 @@ static void memory_asked_for_is_set_before_the_program(void **state)
 
 /* ---- the queue ---- */
 
+/* ---- its network ---- */
+
+static void network_fate(struct stage *stage, mono_us takes_us, bool refused)
+{
+    *stage = (struct stage){.a = {.fd = -1}, .b = {.fd = -1}};
+    worker_rig_init(&stage->rig);
+    engine_fake_set_fate(stage->rig.fake, &(struct engine_fake_fate){.ready_us = 1,
+                                                                     .die_us = ENGINE_FAKE_NEVER,
+                                                                     .gone_us = 1,
+                                                                     .return_us = 1,
+                                                                     .refuse_network = refused,
+                                                                     .network_us = takes_us});
+    worker_rig_open(&stage->rig);
+    worker_rig_script(&stage->rig, &silent);
+    worker_rig_warm(&stage->rig, 1);
+}
+
+#define NAT ",'network':'nat'"
+
+struct network_of {
+    const char *name;
+    bool networked;
+};
+
+static void find_network(const struct engine_fake_view *view, void *data)
+{
+    struct network_of *seen = data;
+    if (strcmp(view->name, seen->name) == 0)
+        seen->networked = view->networked;
+}
+
+static bool networked(struct stage *stage, const char *name)
+{
+    struct network_of seen = {.name = name};
+    engine_fake_each(stage->rig.fake, find_network, &seen);
+    return seen.networked;
+}
+
+static void network_is_there_before_the_program_and_only_if_asked_for(void **state)
+{
+    struct stage stage;
+    char name[NAME_MAX_LEN + 1];
+    (void)state;
+    network_fate(&stage, 2000, false);
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, RUN NAT "}");
+    expect_started(&stage.a, name);
+    assert_true(networked(&stage, name));
+    worker_rig_run(&stage.rig, &stage.b, FRAME_RUN, RUN ",'network':'none'}");
+    expect_started(&stage.b, name);
+    assert_false(networked(&stage, name));
+    finish(&stage);
+}
+
+static void kept_runner_has_its_network_for_the_next_worker_too(void **state)
+{
+    struct stage stage;
+    (void)state;
+    network_fate(&stage, 10, false);
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP NAT "}");
+    json_decref(expect_result(&stage.a, NULL));
+    assert_true(find(&stage, "demo")->spec.networked);
+    worker_rig_close(&stage.rig);
+    worker_rig_open(&stage.rig);
+    worker_rig_wait(&stage.rig, find(&stage, "demo")->state == RUNNER_IN_USE);
+    assert_true(find(&stage, "demo")->spec.networked);
+    finish(&stage);
+}
+
+static void run_without_its_network_is_not_started_and_may_be_tried_elsewhere(void **state)
+{
+    struct stage stage;
+    (void)state;
+    network_fate(&stage, 10, true);
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, RUN NAT "}");
+    json_t *error = expect_error(&stage.a, ERR_NOT_AVAILABLE, "no network: scripted");
+    assert_true(json_is_null(json_object_get(error, "runner")));
+    json_decref(error);
+    worker_rig_wait(&stage.rig, in_use(&stage) == 0);
+    finish(&stage);
+}
+
+static void network_that_is_switched_off_is_forbidden(void **state)
+{
+    struct stage stage;
+    (void)state;
+    network_fate(&stage, 10, false);
+    stage.rig.config.network_nat = false;
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, RUN NAT "}");
+    expect_failure(&stage.a, ERR_FORBIDDEN, "network.nat");
+    assert_int_equal(in_use(&stage), 0);
+    finish(&stage);
+}
+
+static void kill_used(const struct engine_fake_view *view, void *data)
+{
+    struct stage *stage = data;
+    struct runner *runner = find(stage, view->name);
+    if (runner && runner->state == RUNNER_IN_USE)
+        assert_true(engine_fake_kill(stage->rig.fake, view->name));
+}
+
+/* The caller, the runner, the worker: each may go while the network comes. */
+static void what_goes_while_the_network_comes_leaves_nothing(void **state)
+{
+    for (int who = 0; who < 3; who++) {
+        struct stage stage;
+        network_fate(&stage, who == 1 ? US_PER_SEC * (mono_us)600 : 50 * US_PER_MS, false);
+        worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, RUN NAT "}");
+        worker_rig_wait(&stage.rig, in_use(&stage) == 1);
+        if (who == 0) {
+            peer_close(&stage.a);
+        } else if (who == 1) {
+            engine_fake_each(stage.rig.fake, kill_used, &stage);
+            expect_failure(&stage.a, ERR_NOT_AVAILABLE, "the container ended");
+        } else {
+            runs_end(stage.rig.services.runs);
+            expect_failure(&stage.a, ERR_NOT_AVAILABLE, "the worker is ending");
+        }
+        worker_rig_wait(&stage.rig, in_use(&stage) == 0);
+        finish(&stage);
+    }
+    (void)state;
+}
+
 static void run_waits_for_a_runner_and_its_caller_may_leave(void **state)
 {
     struct stage stage;
@@ -961,6 +1085,11 @@ int main(void)
         cmocka_unit_test(request_that_makes_no_sense_takes_no_runner),
         cmocka_unit_test(caller_that_breaks_the_order_is_told_and_the_program_killed),
         cmocka_unit_test(memory_asked_for_is_set_before_the_program),
+        cmocka_unit_test(network_is_there_before_the_program_and_only_if_asked_for),
+        cmocka_unit_test(kept_runner_has_its_network_for_the_next_worker_too),
+        cmocka_unit_test(run_without_its_network_is_not_started_and_may_be_tried_elsewhere),
+        cmocka_unit_test(network_that_is_switched_off_is_forbidden),
+        cmocka_unit_test(what_goes_while_the_network_comes_leaves_nothing),
         cmocka_unit_test(run_waits_for_a_runner_and_its_caller_may_leave),
         cmocka_unit_test(run_that_may_not_wait_is_refused_at_once),
         cmocka_unit_test(caller_that_leaves_ends_the_run_in_every_phase),
