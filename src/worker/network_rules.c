@@ -155,7 +155,8 @@ static void print_bounds(struct buf *text)
 
 /* A runner talks through `out`; `back` lets answers in, and nothing that was not asked for. The
  * host itself is closed but for a resolver that it may be. What is refused is told so, which costs
- * a program no waiting; what is too much is dropped.
+ * a program no waiting; what is too much is dropped. (The kernel sends few ICMP messages, so a
+ * connection is reset instead.)
  */
 static void print_filter(struct buf *text, const struct network_plan *plan)
 {
@@ -170,38 +171,41 @@ static void print_filter(struct buf *text, const struct network_plan *plan)
                "  iifname @uplinks drop\n"
                " }\n",
                bridge, bridge, bridge);
+    buf_append_str(text, " chain refuse {\n"
+                         "  meta l4proto tcp reject with tcp reset\n"
+                         "  reject with icmpx admin-prohibited\n"
+                         " }\n");
     buf_printf(text,
                " chain bound { update @sent { ip saddr limit rate over %" PRId64
                "/second burst %" PRId64 " packets } drop\n }\n",
                plan->packets, plan->packets);
     buf_append_str(text, " chain host { jump bound\n"
                          "  meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers goto fresh\n"
-                         "  reject with icmpx admin-prohibited\n"
+                         "  goto refuse\n"
                          " }\n");
     buf_printf(text,
                " chain out { jump bound\n"
                "  meta nfproto != ipv4 drop\n"
                "  ct state established accept\n"
                "  ct state invalid drop\n"
-               "  oifname \"%s\" reject with icmpx admin-prohibited\n"
+               "  oifname \"%s\" goto refuse\n"
                "  meta l4proto { tcp, udp } th dport 53 ip daddr @resolvers goto fresh\n"
                "  ip daddr @opened goto ports\n"
-               "  ip daddr @closed reject with icmpx admin-prohibited\n"
+               "  ip daddr @closed goto refuse\n"
                "  goto ports\n"
                " }\n",
                bridge);
     buf_append_str(text, " chain ports {\n"
                          "  meta l4proto { tcp, udp } th dport @closed_ports"
-                         " reject with icmpx admin-prohibited\n"
+                         " goto refuse\n"
                          "  meta l4proto { tcp, udp, icmp } goto fresh\n"
-                         "  reject with icmpx admin-prohibited\n"
+                         "  goto refuse\n"
                          " }\n");
     buf_printf(text,
                " chain fresh { ct state != new accept\n"
                "  update @begun { ip saddr limit rate over %" PRId64 "/second burst %" PRId64
                " packets } drop\n"
-               "  add @connected { ip saddr ct count over %" PRId64
-               " } reject with icmpx admin-prohibited\n"
+               "  add @connected { ip saddr ct count over %" PRId64 " } goto refuse\n"
                "  accept\n"
                " }\n",
                plan->connection_rate, plan->connection_rate, plan->connections);

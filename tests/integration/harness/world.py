@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 
+from . import host
 from .stack import Stack
 from .wait import eventually
 
@@ -40,12 +41,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _SERVE = """
 import selectors, socket, sys
 ready = selectors.DefaultSelector()
-for port in map(int, sys.argv[1:]):
+for port in map(int, sys.argv[2:]):
     server = socket.create_server(("0.0.0.0", port), backlog=512)
     ready.register(server, selectors.EVENT_READ, "tcp")
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("0.0.0.0", port))
-    ready.register(udp, selectors.EVENT_READ, "udp")
+    for address in sys.argv[1].split():  # so that answers come from there
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind((address, port))
+        ready.register(udp, selectors.EVENT_READ, "udp")
 print("ready", flush=True)
 while True:
     for key, _ in ready.select():
@@ -102,9 +104,21 @@ class Namespace:
     def python(self, text, *words):
         return self.run(sys.executable, "-c", text, *words)
 
-    def serve(self, *ports):
+    def start_python(self, text, *words):
+        """Starts it, waits until it says that it is ready; what comes back waits for its end and
+        gives the rest of what it said.
+        """
+        process = subprocess.Popen(
+            self.command(sys.executable, "-c", text, *words),
+            stdout=subprocess.PIPE,
+            preexec_fn=_die_with_us,
+        )
+        assert process.stdout.readline() == b"ready\n"
+        return lambda: process.communicate(timeout=60)[0]
+
+    def serve(self, addresses):
         helper = subprocess.Popen(
-            self.command(sys.executable, "-c", _SERVE, *map(str, ports)),
+            self.command(sys.executable, "-c", _SERVE, " ".join(addresses), *map(str, PORTS)),
             stdout=subprocess.PIPE,
             preexec_fn=_die_with_us,
         )
@@ -127,7 +141,7 @@ class Namespace:
 
     def forwarding(self):
         """{interface: "0" or "1"} and what is so for all."""
-        files = self.run("sh", "-c", "grep . /proc/sys/net/ipv4/conf/*/forwarding")
+        files = self.run("sh", "-c", "grep -s . /proc/sys/net/ipv4/conf/*/forwarding || true")
         return {line.split("/")[6]: line.split(":")[1] for line in files.splitlines()}
 
     def connections(self):
@@ -156,8 +170,8 @@ class World:
         for address in ADDRESSES:
             world.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
         host.run("ip", "route", "add", "default", "via", GATEWAY)
-        world.serve(*PORTS)
-        host.serve(*PORTS)  # what the host itself listens with, its manager for one
+        world.serve(ADDRESSES)
+        host.serve([HOST])  # what the host itself listens with, its manager for one
 
     def close(self):
         self.host.close()
@@ -191,6 +205,14 @@ class NetworkStack(Stack):
         )
         assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
+
+    def bridge(self):
+        return next(name for name in self.world.host.links() if name.endswith("_br"))
+
+    def helper(self):
+        """The worker's process for its network; the kernel keeps 15 characters of its name."""
+        names = {host.status_field(pid, "Name"): pid for pid in host.children(self.worker.pid)}
+        return names["codeland-networ"]
 
     def port_of(self, runner):
         """The host's end of its cable."""
