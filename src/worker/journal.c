@@ -40,10 +40,10 @@ static char *describe(const struct journal *journal, const struct runner *runner
 {
     const struct engine *engine = roster_engine(runner->roster);
     cleanup_json json_t *entry = json_pack(
-        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:b}", "container", runner->spec.name,
-        "name", runner->name, "slot", (int)runner->spec.slot, "template", runner->template_name,
-        "stamp", (json_int_t)runner->spec.rootfs_stamp, "kept", runner->kept, "owner",
-        runner->owner, "operations", (json_int_t)runner->operations, "pid",
+        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:b}", "container",
+        runner->spec.name, "name", runner->name, "slot", (int)runner->spec.slot, "template",
+        runner->template_name, "stamp", (json_int_t)runner->spec.rootfs_stamp, "kept", runner->kept,
+        "owner", runner->owner, "operations", (json_int_t)runner->operations, "pid",
         (json_int_t)engine->ops->init_pid(runner->handle), "disk",
         (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes,
         "networked", runner->spec.networked);

@@ -170,6 +170,9 @@ class World:
         for address in ADDRESSES:
             world.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
         host.run("ip", "route", "add", "default", "via", GATEWAY)
+        # Its own IPv6 address comes with routes, a second after the interface.
+        settled = "ip -6 addr show dev up0 scope link -tentative | grep fe80"
+        eventually(lambda: host.run("sh", "-c", settled, check=False), "the host is settled")
         world.serve(ADDRESSES)
         host.serve([HOST])  # what the host itself listens with, its manager for one
 
