@@ -80,12 +80,17 @@ static void on_ovens_timer(uv_timer_t *timer)
     step_ovens(timer->data);
 }
 
-static void on_memory_timer(uv_timer_t *timer)
+static void sample_memory(struct kitchen *kitchen)
 {
-    struct kitchen *kitchen = timer->data;
     struct host_memory memory;
     hostinfo_memory(&memory);
     kitchen->memory_used_percent = hostinfo_memory_used_percent(&memory);
+}
+
+static void on_memory_timer(uv_timer_t *timer)
+{
+    struct kitchen *kitchen = timer->data;
+    sample_memory(kitchen);
     pantry_look(kitchen->services.pantry);
     step_ovens(kitchen);
 }
@@ -409,6 +414,7 @@ struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *er
     kitchen->oven_timer.data = kitchen;
     kitchen->memory_timer.data = kitchen;
     kitchen->close_timer.data = kitchen;
+    sample_memory(kitchen); /* before an oven's first step, whoever wakes it */
     if (open_services(kitchen, starter_socket, err) != 0)
         return NULL;
     uv_timer_start(&kitchen->memory_timer, on_memory_timer, 0, MEMORY_SAMPLE_MS);
