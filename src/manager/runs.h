@@ -31,7 +31,7 @@ struct run_request {
     json_t *args, *env; /* an array and an object of strings without NUL, or NULL */
     int64_t time_ms, memory_bytes, output_bytes, queue_ms;
     bool live_input; /* more of stdin comes by run_feed; else input is all of it */
-    bool nat; /* a fresh runner's network */
+    bool nat;        /* a fresh runner's network */
     json_t *hold;
 };
 
