@@ -11,21 +11,9 @@ from harness import places
 
 BASE = {"sh", "bash", "python3", "perl", "awk", "sqlite"}
 
-NEW = """\
-[language]
-title = Shouting
-aliases = loud
-packages = perl
-version = 1.0
-template = base
-file = main.txt
-run = perl -ne "print uc" {file}
-
-[sample]
-hello
-[output]
-HELLO
-"""
+# The example of the README.
+with open(os.path.join(places.REPOSITORY, "README.md"), encoding="utf-8") as readme:
+    NEW = readme.read().split("```ini\n", 1)[1].split("```", 1)[0]
 
 
 def codeland(*words):
@@ -103,6 +91,7 @@ def test_a_sample_that_prints_something_else_fails(template, folder):
 
 def test_a_new_language_is_a_file_and_a_command(template, folder, tmp_path):
     """Its packages are there already: nothing is built, its template says that it has it."""
+    assert NEW.startswith("[language]\ntitle = Shouting\n")
     assert listed("--set", f"paths.languages={folder}")["shout"]["aliases"] == ["loud"]
     copy = tmp_path / "templates/base"
     (copy / "rootfs/usr/libexec").mkdir(parents=True)
