@@ -4,10 +4,12 @@
 #include "../common/mem.h"
 #include "user.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -19,6 +21,8 @@
 struct files_trace {
     struct files_trace *next;
     uint32_t flags;     /* AGENT_EXEC_ROOT */
+    bool whole;         /* a folder with all that is in it */
+    bool unless_ok;     /* stays when the program exits with 0 */
     const char *folder; /* both in text */
     const char *name;
     char text[];
@@ -138,23 +142,32 @@ static int create(int folder, const char *name, mode_t mode)
     return steal_fd(&fd);
 }
 
-/* What it takes to remove the file of this message later, or NULL. */
-static struct files_trace *trace_of(const struct files *files, const struct agent_file *msg)
+/* What it takes to remove folder/name later, or NULL. */
+static struct files_trace *trace_of(const struct files *files, uint32_t flags, const char *folder,
+                                    const char *name)
 {
     if (files->trace_count == FILES_UNLINK_MAX) {
         errno = E2BIG;
         return NULL;
     }
-    size_t folder_size = strlen(msg->folder) + 1, name_size = strlen(msg->name) + 1;
+    size_t folder_size = strlen(folder) + 1, name_size = strlen(name) + 1;
     struct files_trace *trace = malloc(sizeof(*trace) + folder_size + name_size);
     if (!trace)
         return NULL;
-    memcpy(trace->text, msg->folder, folder_size);
-    memcpy(trace->text + folder_size, msg->name, name_size);
+    memcpy(trace->text, folder, folder_size);
+    memcpy(trace->text + folder_size, name, name_size);
     trace->folder = trace->text;
     trace->name = trace->text + folder_size;
-    trace->flags = msg->flags;
+    trace->flags = flags;
+    trace->whole = trace->unless_ok = false;
     return trace;
+}
+
+static void keep_trace(struct files *files, struct files_trace *take_trace)
+{
+    take_trace->next = files->traces;
+    files->traces = take_trace;
+    files->trace_count++;
 }
 
 int files_begin(struct files *files, const struct agent_file *msg)
@@ -165,7 +178,7 @@ int files_begin(struct files *files, const struct agent_file *msg)
         return -1;
     }
     cleanup_free struct files_trace *trace = NULL;
-    if (msg->unlink_after && !(trace = trace_of(files, msg)))
+    if (msg->unlink_after && !(trace = trace_of(files, msg->flags, msg->folder, msg->name)))
         return -1;
     struct user user = user_of(msg->flags);
     enter(user);
@@ -175,11 +188,30 @@ int files_begin(struct files *files, const struct agent_file *msg)
     leave();
     if (files->fd < 0)
         return -1;
-    if (trace) {
-        trace->next = files->traces;
-        files->traces = steal_ptr(trace);
-        files->trace_count++;
+    if (trace)
+        keep_trace(files, steal_ptr(trace));
+    return 0;
+}
+
+int files_make_folder(struct files *files, const struct agent_folder *msg)
+{
+    if (!name_is_sane(msg->name) || strchr(msg->name, '/')) {
+        errno = EINVAL;
+        return -1;
     }
+    cleanup_free struct files_trace *trace = trace_of(files, msg->flags, msg->folder, msg->name);
+    if (!trace)
+        return -1;
+    struct user user = user_of(msg->flags);
+    enter(user);
+    cleanup_close int folder = open_folder(msg->folder, user);
+    int made = folder < 0 ? -1 : mkdirat(folder, msg->name, 0755);
+    leave();
+    if (made != 0 && (folder < 0 || errno != EEXIST))
+        return -1;
+    trace->whole = true;
+    trace->unless_ok = msg->end == AGENT_FOLDER_REMOVE_FAILED;
+    keep_trace(files, steal_ptr(trace));
     return 0;
 }
 
@@ -193,14 +225,40 @@ void files_end(struct files *files)
     fd_close(&files->fd);
 }
 
-static void remove_file(const struct files_trace *trace)
+/* Removes parent/name with what is in it, as far as *entries and depth allow: this is PID 1, which
+ * other operations wait for, and the program decides how much there is.
+ */
+static void remove_whole(int parent, const char *name, unsigned *entries, unsigned depth)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT || depth == 0)
+        return;
+    int fd = open_how(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, INSIDE);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        fd_close(&fd);
+        return;
+    }
+    for (struct dirent *entry; *entries > 0 && (entry = readdir(folder));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        --*entries;
+        remove_whole(fd, entry->d_name, entries, depth - 1);
+    }
+    closedir(folder);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static void remove_trace(const struct files_trace *trace)
 {
     struct user user = user_of(trace->flags);
     const char *base;
+    unsigned entries = FILES_REMOVE_MAX;
     enter(user);
     cleanup_close int folder = open_folder(trace->folder, user);
     cleanup_close int parent = folder < 0 ? -1 : open_parent(folder, trace->name, false, &base);
-    if (parent >= 0)
+    if (parent >= 0 && trace->whole)
+        remove_whole(parent, base, &entries, FILES_REMOVE_DEPTH);
+    else if (parent >= 0)
         unlinkat(parent, base, 0); /* the program may have removed it itself */
     leave();
 }
@@ -211,7 +269,8 @@ void files_finish(struct files *files)
     while (files->traces) {
         struct files_trace *trace = files->traces;
         files->traces = trace->next;
-        remove_file(trace);
+        if (!files->ok || !trace->unless_ok)
+            remove_trace(trace);
         free(trace);
     }
     files->trace_count = 0;

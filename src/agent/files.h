@@ -6,8 +6,14 @@
 
 #include "../common/agent_wire.h"
 
+#include <stdbool.h>
+
 /* How many files an operation may have removed at its end. */
 #define FILES_UNLINK_MAX 1024
+
+/* How much of an operation's folder is removed at its end, and how deep. */
+#define FILES_REMOVE_MAX 1024
+#define FILES_REMOVE_DEPTH 16
 
 struct files_trace;
 
@@ -15,9 +21,13 @@ struct files {
     int fd;                     /* being written; -1: none */
     struct files_trace *traces; /* to be removed when the operation is over */
     unsigned trace_count;
+    bool ok; /* set by the owner when the program has exited with 0 */
 };
 
 void files_init(struct files *files);
+
+/* Makes the folder that msg names, unless it is there. */
+int files_make_folder(struct files *files, const struct agent_folder *msg);
 
 /* Creates or empties the file that msg names, and the folders of its name; later writes go there.
  */

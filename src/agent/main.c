@@ -5,6 +5,7 @@
  * not start.
  */
 #include "../common/agent_wire.h"
+#include "collect.h"
 #include "control.h"
 #include "init.h"
 #include "op.h"
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <string.h>
 
 enum { EXIT_PROCESS = 70, EXIT_LOOP, EXIT_FOLDER, EXIT_SANDBOX };
 
@@ -54,6 +56,8 @@ _Noreturn static void loop(int children)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], COLLECT_WORD) == 0)
+        return collect_main(argc - 2, argv + 2);
     /* Buffers of operations go back to the kernel when they are freed. */
     mallopt(M_MMAP_THRESHOLD, 32 * 1024);
     spawn_init();

@@ -289,6 +289,16 @@ static bool exec_frame(struct op *op, const struct frame *frame)
     return true;
 }
 
+static bool folder_frame(struct op *op, const struct frame *frame)
+{
+    struct agent_folder folder;
+    if (op->state != OP_SETUP || !agent_folder_decode(frame->payload, frame->len, &folder))
+        return false;
+    if (files_make_folder(&op->files, &folder) != 0)
+        fail(op, AGENT_STAGE_FILE, errno);
+    return true;
+}
+
 static bool file_frame(struct op *op, const struct frame *frame)
 {
     struct agent_file file;
@@ -339,6 +349,8 @@ static bool stdin_eof_frame(struct op *op)
 static bool handle(struct op *op, const struct frame *frame)
 {
     switch (frame->type) {
+    case FRAME_AGENT_FOLDER:
+        return folder_frame(op, frame);
     case FRAME_AGENT_FILE:
         return file_frame(op, frame);
     case FRAME_FILE_DATA:
@@ -485,6 +497,7 @@ static void note_exit(struct op *op, int status, const struct rusage *usage)
         .max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024,
         .wall_us = (uint64_t)(now - op->started_at),
     };
+    op->files.ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     op->grace_until = now + OP_GRACE_US;
 }
 

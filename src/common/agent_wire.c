@@ -94,6 +94,33 @@ bool agent_file_decode(const void *payload, size_t len, struct agent_file *msg)
     return wire_read_done(&reader) && file_in_bounds(msg);
 }
 
+static bool folder_in_bounds(const struct agent_folder *msg)
+{
+    return (msg->flags & ~(uint32_t)AGENT_EXEC_ROOT) == 0 && msg->end < AGENT_FOLDER_ENDS;
+}
+
+size_t agent_folder_encode(const struct agent_folder *msg, void *payload, size_t room)
+{
+    if (!folder_in_bounds(msg))
+        return 0;
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->flags);
+    wire_write_u32(&writer, msg->end);
+    wire_write_str(&writer, msg->folder);
+    wire_write_str(&writer, msg->name);
+    return written(&writer);
+}
+
+bool agent_folder_decode(const void *payload, size_t len, struct agent_folder *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->flags = wire_read_u32(&reader);
+    msg->end = wire_read_u32(&reader);
+    msg->folder = wire_read_str(&reader);
+    msg->name = wire_read_str(&reader);
+    return wire_read_done(&reader) && folder_in_bounds(msg);
+}
+
 static bool signal_in_bounds(const struct agent_signal *msg)
 {
     return msg->signal >= 1 && msg->signal <= AGENT_SIGNAL_MAX && msg->group <= 1;
@@ -176,6 +203,47 @@ bool agent_failed_decode(const void *payload, size_t len, struct agent_failed *m
     msg->stage = wire_read_u32(&reader);
     msg->sys_errno = wire_read_u32(&reader);
     return wire_read_done(&reader);
+}
+
+static bool found_in_bounds(const struct agent_found *msg)
+{
+    return msg->kind < AGENT_FOUND_KINDS && msg->mode <= 0777 && msg->size_bytes <= INT64_MAX;
+}
+
+size_t agent_found_encode(const struct agent_found *msg, void *payload, size_t room)
+{
+    if (!found_in_bounds(msg))
+        return 0;
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->kind);
+    wire_write_u32(&writer, msg->mode);
+    wire_write_u64(&writer, msg->size_bytes);
+    wire_write_str(&writer, msg->path);
+    return written(&writer);
+}
+
+bool agent_found_decode(const void *payload, size_t len, struct agent_found *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->kind = wire_read_u32(&reader);
+    msg->mode = wire_read_u32(&reader);
+    msg->size_bytes = wire_read_u64(&reader);
+    msg->path = wire_read_str(&reader);
+    return wire_read_done(&reader) && found_in_bounds(msg);
+}
+
+size_t agent_collected_encode(const struct agent_collected *msg, void *payload, size_t room)
+{
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->cut);
+    return msg->cut <= 1 ? written(&writer) : 0;
+}
+
+bool agent_collected_decode(const void *payload, size_t len, struct agent_collected *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->cut = wire_read_u32(&reader);
+    return wire_read_done(&reader) && msg->cut <= 1;
 }
 
 static bool exec_in_bounds(const struct agent_exec *msg)

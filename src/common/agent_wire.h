@@ -4,7 +4,7 @@
  * How an operation goes. The worker makes a socketpair, sends one end with AGENT_OPEN over the
  * control connection, and then owns the operation through its own end:
  *
- *   worker → agent   (AGENT_FILE, FILE_DATA...)*  AGENT_EXEC  (STDIN...)* STDIN_EOF
+ *   worker → agent   AGENT_FOLDER?  (AGENT_FILE, FILE_DATA...)*  AGENT_EXEC  (STDIN...)* STDIN_EOF
  *                    AGENT_SIGNAL at any time after AGENT_EXEC
  *   agent → worker   AGENT_STARTED  (STDOUT | STDERR)*  AGENT_EXIT
  *                    or AGENT_FAILED instead of AGENT_STARTED
@@ -69,6 +69,18 @@ struct agent_file {
     const char *name;      /* relative to folder, may hold '/', never '..' */
 };
 
+/* When an operation's folder is removed with what is in it: at its end, or only unless its program
+ * exits with 0, for then another operation goes on with it.
+ */
+enum agent_folder_end { AGENT_FOLDER_REMOVE, AGENT_FOLDER_REMOVE_FAILED, AGENT_FOLDER_ENDS };
+
+struct agent_folder {
+    uint32_t flags;     /* of the exec that follows: AGENT_EXEC_ROOT */
+    uint32_t end;       /* enum agent_folder_end */
+    const char *folder; /* as in agent_file */
+    const char *name;   /* one component */
+};
+
 struct agent_exec {
     uint32_t flags;
     const char *cwd; /* absolute; "" = the user's home */
@@ -99,6 +111,30 @@ struct agent_failed {
     uint32_t sys_errno;
 };
 
+/* What a pattern of `crunner collect` matched. Only AGENT_FOUND_FILE is followed by bytes, which
+ * may be fewer than its size: the file may shrink meanwhile.
+ */
+enum agent_found_kind {
+    AGENT_FOUND_FILE,
+    AGENT_FOUND_TOO_LARGE, /* for what is left of the bytes that may be collected */
+    AGENT_FOUND_FOLDER,
+    AGENT_FOUND_LINK,
+    AGENT_FOUND_SPECIAL, /* a device, a socket, a fifo */
+    AGENT_FOUND_UNREADABLE,
+    AGENT_FOUND_KINDS,
+};
+
+struct agent_found {
+    uint32_t kind; /* enum agent_found_kind */
+    uint32_t mode; /* permission bits, 0..0777 */
+    uint64_t size_bytes;
+    const char *path; /* relative to the working directory */
+};
+
+struct agent_collected {
+    uint32_t cut; /* 1: there was more than may be collected, or looked at */
+};
+
 /* One pair a message. Encoders return the payload's length, or 0 when it does not fit in room or
  * passes a bound. Decoders return false for anything but exactly one well-formed message whose
  * numbers are within these bounds; its strings point into the payload. What a path may be is for
@@ -110,6 +146,8 @@ size_t agent_open_encode(const struct agent_open *msg, void *payload, size_t roo
 bool agent_open_decode(const void *payload, size_t len, struct agent_open *msg);
 size_t agent_file_encode(const struct agent_file *msg, void *payload, size_t room);
 bool agent_file_decode(const void *payload, size_t len, struct agent_file *msg);
+size_t agent_folder_encode(const struct agent_folder *msg, void *payload, size_t room);
+bool agent_folder_decode(const void *payload, size_t len, struct agent_folder *msg);
 size_t agent_exec_encode(const struct agent_exec *msg, void *payload, size_t room);
 bool agent_exec_decode(const void *payload, size_t len, struct agent_exec *msg);
 size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room);
@@ -120,5 +158,9 @@ size_t agent_exit_encode(const struct agent_exit *msg, void *payload, size_t roo
 bool agent_exit_decode(const void *payload, size_t len, struct agent_exit *msg);
 size_t agent_failed_encode(const struct agent_failed *msg, void *payload, size_t room);
 bool agent_failed_decode(const void *payload, size_t len, struct agent_failed *msg);
+size_t agent_found_encode(const struct agent_found *msg, void *payload, size_t room);
+bool agent_found_decode(const void *payload, size_t len, struct agent_found *msg);
+size_t agent_collected_encode(const struct agent_collected *msg, void *payload, size_t room);
+bool agent_collected_decode(const void *payload, size_t len, struct agent_collected *msg);
 
 #endif

@@ -158,7 +158,8 @@ static void on_done(struct run_result *take_result, const struct failure *failur
         return;
     }
     double duration_ms = exchange_ms(self->exchange);
-    self->result = result_json_create(take_result, duration_ms, self->exchange->id, true);
+    self->result =
+        result_json_create(take_result, duration_ms, self->exchange->id, RESULT_STREAMED);
     self->state = ENDING;
     send_result(self);
 }

@@ -12,6 +12,7 @@
 /* What a handler waits for: a run, or a runner's end. */
 struct pending {
     struct exchange *exchange;
+    bool base64; /* of a run: how its output is wanted */
     struct run *run;
     struct call *call;
 };
@@ -41,6 +42,7 @@ static void on_run_done(struct run_result *take_result, const struct failure *fa
 {
     struct pending *pending = data;
     struct exchange *exchange = pending->exchange;
+    bool base64 = pending->base64;
     free(pending);
     if (failure) {
         exchange_fail_with(exchange, failure);
@@ -48,14 +50,26 @@ static void on_run_done(struct run_result *take_result, const struct failure *fa
     }
     char runner[NAME_MAX_LEN + 1];
     memcpy(runner, take_result->runner, sizeof(runner));
-    struct result_json *json =
-        result_json_create(take_result, exchange_ms(exchange), exchange->id, false);
+    struct result_json *json = result_json_create(take_result, exchange_ms(exchange), exchange->id,
+                                                  base64 ? RESULT_BASE64 : 0);
     struct answer_source source = {
         .self = json,
         .read = read_result,
         .destroy = destroy_result,
     };
     exchange_stream(exchange, result_json_status(json), runner, &source);
+}
+
+/* ?encoding= */
+static int parse_encoding(const struct exchange *exchange, bool *base64, struct err *err)
+{
+    char encoding[16] = "utf8";
+    bool valid = true;
+    exchange_query(exchange, "encoding", encoding, sizeof(encoding), &valid);
+    *base64 = valid && strcmp(encoding, "base64") == 0;
+    if (!valid || (!*base64 && strcmp(encoding, "utf8") != 0))
+        return err_set(err, ERR_BAD_REQUEST, "encoding: must be utf8 or base64");
+    return 0;
 }
 
 int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char *text, size_t len,
@@ -67,11 +81,19 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
         .time_max_ms = config->run_time_max,
         .memory_bytes = config->run_memory,
         .memory_max_bytes = config->run_memory_max,
+        .cpu_max_ms = config->run_cpu_time_max,
+        .processes_max = config->run_processes_max,
+        .disk_max_bytes = config->run_disk_max,
+        .output_max_bytes = config->run_output_max,
+        .queue_max_ms = config->run_queue_max,
         .languages = exchange->app->languages,
         .nat = config->network_nat,
     };
     char time[32];
     bool valid = true;
+    bool base64;
+    if (parse_encoding(exchange, &base64, err) != 0)
+        return -1;
     bool has_time = exchange_query(exchange, "time", time, sizeof(time), &valid);
     if (!valid)
         return err_set(err, ERR_BAD_REQUEST, "time: is not a number of seconds");
@@ -79,10 +101,18 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
         .owner = exchange->owner,
         .output_bytes = streamed ? config->run_stream_output : config->run_output,
         .queue_ms = config->run_queue,
+        .cpu_ms = config->run_cpu_time,
+        .compile_ms = config->run_compile_time,
+        .compile_output_bytes = config->run_compile_output,
+        .collect_bytes = config->run_collect,
+        .collect_files = config->run_collect_files,
+        .runner = kind == RUN_BODY_NAMED ? exchange->runner : NULL,
     };
     memcpy(request->id, exchange->id, sizeof(request->id));
     if (run_body_parse(text, len, has_time ? time : NULL, kind, &limits, request, err) != 0)
         return -1;
+    if (request->language->compile_ms > request->compile_ms)
+        request->compile_ms = request->language->compile_ms;
     if (kind == RUN_BODY_NAMED || request->template_name)
         return 0;
     request->template_name = templates_choose(exchange->app->fleet, request->language, err);
@@ -97,18 +127,6 @@ static int parse_body(struct exchange *exchange, enum run_body_kind kind,
 {
     return api_run_parse(exchange, kind, exchange->body, exchange->body_len, exchange->event_stream,
                          request, err);
-}
-
-/* ?encoding= of an event stream. */
-static int parse_encoding(const struct exchange *exchange, bool *base64, struct err *err)
-{
-    char encoding[16] = "utf8";
-    bool valid = true;
-    exchange_query(exchange, "encoding", encoding, sizeof(encoding), &valid);
-    *base64 = valid && strcmp(encoding, "base64") == 0;
-    if (!valid || (!*base64 && strcmp(encoding, "utf8") != 0))
-        return err_set(err, ERR_BAD_REQUEST, "encoding: must be utf8 or base64");
-    return 0;
 }
 
 static void start_events(struct exchange *exchange, struct worker *worker,
@@ -135,6 +153,7 @@ static void start_run(struct exchange *exchange, struct worker *worker,
     struct failure failure;
     struct pending *pending = mem_new(struct pending);
     pending->exchange = exchange;
+    parse_encoding(exchange, &pending->base64, &failure.err); /* which it has passed before */
     pending->run = run_start(exchange->app->loop, exchange->app->fleet, worker, request,
                              on_run_done, pending, &failure);
     if (pending->run) {
@@ -209,7 +228,6 @@ void api_runner_exec(struct exchange *exchange)
         exchange_fail(exchange, &failure.err);
         return;
     }
-    request.runner = exchange->runner;
     start_run(exchange, worker, &request);
 }
 

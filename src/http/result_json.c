@@ -5,107 +5,186 @@
 
 #include <string.h>
 
-/* The text is `head` up to and with `"res":"`, base64, `middle` up to `"stdout":"`, the escaped
- * stdout, `","stderr":"`, the escaped stderr, `tail`. A result without output (nothing ran) is all
- * head; one whose output was streamed is head, middle without stdout, tail.
+/* The text is a list of pieces. What is short is written out when the list is made; what a program
+ * printed, or a file holds, stays where it is until its piece is read.
  */
-enum phase { HEAD, RES, MIDDLE, OUT, BETWEEN, ERR_TEXT, TAIL, END };
+enum kind {
+    PIECE_TEXT,    /* from..to of text */
+    PIECE_ESCAPED, /* bytes, as the inside of a JSON string */
+    PIECE_BASE64,  /* bytes */
+    PIECE_TURNS,   /* both streams in the order of arrival, as base64 */
+};
+
+struct piece {
+    enum kind kind;
+    size_t from, to;
+    const struct buf *bytes;
+    const struct output *output;
+};
 
 struct result_json {
     struct run_result *result;
     int status;
-    bool streamed;
-    struct buf head, middle, tail;
-    enum phase phase;
-    size_t at; /* in the phase's bytes */
+    unsigned flags;
+    struct buf text;
+    struct json_writer json;
+    size_t closed; /* of text, what is in pieces */
+    struct piece *pieces;
+    size_t count, room;
+    size_t now, at; /* the piece that is read, and where in it */
     struct output_cursor cursor;
     const char *turn; /* what is left of the cursor's */
     size_t turn_len;
 };
 
-static const char between[] = "\",\"stderr\":\"";
+#define TEXT_MAX (16 * 1024 * 1024) /* paths of files are most of it */
 
-#define TEXT_MAX 4096
-
-static void put_string_start(struct json_writer *json, const char *key)
+static void add_piece(struct result_json *self, const struct piece *piece)
 {
-    json_put_text(json, key, "");
-    json->buf->len--; /* the closing quote */
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 16;
+        self->pieces = mem_realloc(self->pieces, self->room * sizeof(*self->pieces));
+    }
+    self->pieces[self->count++] = *piece;
 }
 
-static void write_head(struct result_json *self, double duration_ms, const char *request_id)
+static void close_text(struct result_json *self)
 {
-    const struct run_result *result = self->result;
-    struct json_writer json = {.buf = &self->head};
-    json_open(&json, '{');
-    if (self->status != 200) {
-        json_put_text(&json, "name", err_name(ERR_TIMED_OUT));
-        json_put_text(&json, "message", "the run passed its time and was killed");
-    }
-    json_put_text(&json, "runner", result->runner);
-    json_put_null(&json, "domain"); /* until there are previews */
-    json_put_ms(&json, "duration", duration_ms);
-    if (result->status[0]) {
-        if (!self->streamed)
-            put_string_start(&json, "res");
-        return;
-    }
-    json_put_ms(&json, "queued", result->queued_ms);
-    json_put_text(&json, "requestId", request_id);
-    json_close(&json, '}');
+    if (self->text.len > self->closed)
+        add_piece(self, &(struct piece){PIECE_TEXT, self->closed, self->text.len, NULL, NULL});
+    self->closed = self->text.len;
 }
 
-static void write_middle(struct result_json *self)
+/* "key":"...", with a piece between the quotes. */
+static void put_piece(struct result_json *self, const char *key, const struct piece *piece)
 {
-    const struct run_result *result = self->result;
-    struct json_writer json = {.buf = &self->middle};
-    buf_append_str(&self->middle, self->streamed ? "," : "\",");
-    json_put_text(&json, "status", result->status);
-    if (result->exit >= 0)
-        json_put_int(&json, "exit", result->exit);
+    json_put_text(&self->json, key, "");
+    self->text.len--; /* the closing quote */
+    close_text(self);
+    add_piece(self, piece);
+    buf_append_str(&self->text, "\"");
+}
+
+static void put_stream(struct result_json *self, const char *key, const struct buf *bytes)
+{
+    put_piece(self, key,
+              &(struct piece){.kind = self->flags & RESULT_BASE64 ? PIECE_BASE64 : PIECE_ESCAPED,
+                              .bytes = bytes});
+}
+
+static void put_exit(struct json_writer *json, const struct run_end *end)
+{
+    json_put_text(json, "status", end->status);
+    if (end->exit >= 0)
+        json_put_int(json, "exit", end->exit);
     else
-        json_put_null(&json, "exit");
-    json_put_text_or_null(&json, "signal", result->signal);
-    if (!self->streamed)
-        put_string_start(&json, "stdout");
+        json_put_null(json, "exit");
+    json_put_text_or_null(json, "signal", end->signal);
 }
 
-static void write_tail(struct result_json *self, const char *request_id)
+static void put_truncated(struct json_writer *json, const struct run_end *end)
+{
+    json_put_open(json, "truncated", '{');
+    json_put_bool(json, "stdout", end->out_truncated);
+    json_put_bool(json, "stderr", end->err_truncated);
+    json_close(json, '}');
+}
+
+static void put_compile(struct result_json *self)
+{
+    const struct run_end *compile = &self->result->compile;
+    if (!compile->status[0])
+        return;
+    json_put_open(&self->json, "compile", '{');
+    put_exit(&self->json, compile);
+    put_stream(self, "stdout", &compile->output.out);
+    put_stream(self, "stderr", &compile->output.err);
+    put_truncated(&self->json, compile);
+    json_put_ms(&self->json, "duration", compile->wall_ms);
+    json_close(&self->json, '}');
+}
+
+static void put_files(struct result_json *self)
 {
     const struct run_result *result = self->result;
-    struct json_writer json = {.buf = &self->tail, .comma = true};
-    if (!self->streamed)
-        buf_append_str(&self->tail, "\"");
-    json_put_open(&json, "truncated", '{');
-    json_put_bool(&json, "stdout", result->out_truncated);
-    json_put_bool(&json, "stderr", result->err_truncated);
-    json_close(&json, '}');
-    json_put_ms(&json, "queued", result->queued_ms);
-    json_put_ms(&json, "wall", result->wall_ms);
-    json_put_ms(&json, "cpuUser", result->cpu_user_ms);
-    json_put_ms(&json, "cpuSys", result->cpu_sys_ms);
-    json_put_int(&json, "memoryPeak", result->memory_peak_bytes);
-    json_put_text(&json, "language", result->language->name);
-    json_put_text(&json, "requestId", request_id);
-    json_close(&json, '}');
+    if (!result->collects)
+        return;
+    json_put_open(&self->json, "files", '[');
+    for (size_t i = 0; i < result->files_len; i++) {
+        const struct run_found *file = &result->files[i];
+        json_put_open(&self->json, NULL, '{');
+        json_put_text(&self->json, "path", file->path);
+        json_put_int(&self->json, "size", file->size_bytes);
+        json_put_int(&self->json, "mode", file->mode);
+        if (file->error[0])
+            json_put_text(&self->json, "error", file->error);
+        else
+            put_piece(self, "content", &(struct piece){.kind = PIECE_BASE64, .bytes = &file->data});
+        json_close(&self->json, '}');
+    }
+    json_close(&self->json, ']');
+    json_put_bool(&self->json, "filesCut", result->files_cut);
+}
+
+static void put_program(struct result_json *self)
+{
+    const struct run_end *program = &self->result->program;
+    const bool whole = !(self->flags & RESULT_STREAMED);
+    if (whole)
+        put_piece(self, "res", &(struct piece){.kind = PIECE_TURNS, .output = &program->output});
+    put_exit(&self->json, program);
+    if (whole) {
+        put_stream(self, "stdout", &program->output.out);
+        put_stream(self, "stderr", &program->output.err);
+    }
+    put_truncated(&self->json, program);
+    put_compile(self);
+    put_files(self);
+}
+
+static void put_figures(struct result_json *self)
+{
+    const struct run_end *program = &self->result->program;
+    json_put_ms(&self->json, "wall", program->wall_ms);
+    json_put_ms(&self->json, "cpuUser", program->cpu_user_ms);
+    json_put_ms(&self->json, "cpuSys", program->cpu_sys_ms);
+    json_put_int(&self->json, "memoryPeak", program->memory_peak_bytes);
+    json_put_text(&self->json, "language", self->result->language->name);
+}
+
+static void write_all(struct result_json *self, double duration_ms, const char *request_id)
+{
+    struct json_writer *json = &self->json;
+    const bool ran = self->result->program.status[0];
+    json_open(json, '{');
+    if (self->status != 200) {
+        json_put_text(json, "name", err_name(ERR_TIMED_OUT));
+        json_put_text(json, "message", "the run passed its time and was killed");
+    }
+    json_put_text(json, "runner", self->result->runner);
+    json_put_null(json, "domain"); /* until there are previews */
+    json_put_ms(json, "duration", duration_ms);
+    if (ran)
+        put_program(self);
+    json_put_ms(json, "queued", self->result->queued_ms);
+    if (ran)
+        put_figures(self);
+    json_put_text(json, "requestId", request_id);
+    json_close(json, '}');
+    close_text(self);
 }
 
 struct result_json *result_json_create(struct run_result *take_result, double duration_ms,
-                                       const char *request_id, bool streamed)
+                                       const char *request_id, unsigned flags)
 {
     struct result_json *self = mem_new(struct result_json);
     self->result = take_result;
-    self->streamed = streamed;
+    self->flags = flags;
     self->status =
-        strcmp(take_result->status, "timeout") == 0 ? err_http_status(ERR_TIMED_OUT) : 200;
-    buf_init(&self->head, TEXT_MAX);
-    buf_init(&self->middle, TEXT_MAX);
-    buf_init(&self->tail, TEXT_MAX);
-    write_head(self, duration_ms, request_id);
-    if (take_result->status[0]) {
-        write_middle(self);
-        write_tail(self, request_id);
-    }
+        strcmp(take_result->program.status, "timeout") == 0 ? err_http_status(ERR_TIMED_OUT) : 200;
+    buf_init(&self->text, TEXT_MAX);
+    self->json.buf = &self->text;
+    write_all(self, duration_ms, request_id);
     return self;
 }
 
@@ -114,9 +193,8 @@ void result_json_destroy(struct result_json *json)
     if (!json)
         return;
     run_result_free(json->result);
-    buf_finish(&json->head);
-    buf_finish(&json->middle);
-    buf_finish(&json->tail);
+    buf_finish(&json->text);
+    free(json->pieces);
     free(json);
 }
 
@@ -125,13 +203,26 @@ int result_json_status(const struct result_json *json)
     return json->status;
 }
 
-/* Up to three bytes in the order of arrival; fewer only at the end. */
-static size_t next_three(struct result_json *self, unsigned char three[3])
+/* ---- reading ---- */
+
+/* More of the present piece's bytes, if there are any. */
+static bool next_turn(struct result_json *self, const struct piece *piece)
+{
+    if (piece->kind == PIECE_TURNS)
+        return output_next(piece->output, &self->cursor, &self->turn, &self->turn_len);
+    self->turn = piece->bytes->data + self->at;
+    self->turn_len = piece->bytes->len - self->at;
+    self->at = piece->bytes->len;
+    return self->turn_len > 0;
+}
+
+/* Up to three bytes; fewer only at the end. */
+static size_t next_three(struct result_json *self, const struct piece *piece,
+                         unsigned char three[3])
 {
     size_t count = 0;
     while (count < 3) {
-        if (self->turn_len == 0 &&
-            !output_next(&self->result->output, &self->cursor, &self->turn, &self->turn_len))
+        if (self->turn_len == 0 && !next_turn(self, piece))
             break;
         three[count++] = (unsigned char)*self->turn++;
         self->turn_len--;
@@ -155,7 +246,8 @@ static size_t encode(const unsigned char *three, size_t count, char *to)
 }
 
 /* base64 of as much as fits; *end when nothing is left. */
-static size_t read_res(struct result_json *self, char *to, size_t room, bool *end)
+static size_t read_base64(struct result_json *self, const struct piece *piece, char *to,
+                          size_t room, bool *end)
 {
     size_t written = 0;
     *end = false;
@@ -167,25 +259,26 @@ static size_t read_res(struct result_json *self, char *to, size_t room, bool *en
             continue;
         }
         unsigned char three[3];
-        size_t count = next_three(self, three);
+        size_t count = next_three(self, piece, three);
         if (count > 0)
             written += encode(three, count, to + written);
         if (count < 3) {
             *end = true;
-            break;
+            return written;
         }
     }
     return written;
 }
 
-static size_t read_text(struct result_json *self, const char *text, size_t len, char *to,
-                        size_t room, bool *end)
+static size_t read_text(struct result_json *self, const struct piece *piece, char *to, size_t room,
+                        bool *end)
 {
-    size_t piece = len - self->at < room ? len - self->at : room;
-    memcpy(to, text + self->at, piece);
-    self->at += piece;
-    *end = self->at == len;
-    return piece;
+    size_t left = piece->to - piece->from - self->at;
+    size_t len = left < room ? left : room;
+    memcpy(to, self->text.data + piece->from + self->at, len);
+    self->at += len;
+    *end = len == left;
+    return len;
 }
 
 static size_t read_escaped(struct result_json *self, const struct buf *text, char *to, size_t room,
@@ -199,47 +292,30 @@ static size_t read_escaped(struct result_json *self, const struct buf *text, cha
     return written;
 }
 
-static size_t read_phase(struct result_json *self, char *to, size_t room, bool *end)
+static size_t read_piece(struct result_json *self, const struct piece *piece, char *to, size_t room,
+                         bool *end)
 {
-    switch (self->phase) {
-    case HEAD:
-        return read_text(self, self->head.data, self->head.len, to, room, end);
-    case RES:
-        return read_res(self, to, room, end);
-    case MIDDLE:
-        return read_text(self, self->middle.data, self->middle.len, to, room, end);
-    case OUT:
-        return read_escaped(self, &self->result->output.out, to, room, end);
-    case BETWEEN:
-        return read_text(self, between, sizeof(between) - 1, to, room, end);
-    case ERR_TEXT:
-        return read_escaped(self, &self->result->output.err, to, room, end);
+    switch (piece->kind) {
+    case PIECE_TEXT:
+        return read_text(self, piece, to, room, end);
+    case PIECE_ESCAPED:
+        return read_escaped(self, piece->bytes, to, room, end);
     default:
-        return read_text(self, self->tail.data, self->tail.len, to, room, end);
+        return read_base64(self, piece, to, room, end);
     }
-}
-
-static enum phase next_phase(const struct result_json *self)
-{
-    if (!self->result->status[0])
-        return END;
-    if (self->streamed && self->phase == HEAD)
-        return MIDDLE;
-    if (self->streamed && self->phase == MIDDLE)
-        return TAIL;
-    return self->phase + 1;
 }
 
 size_t result_json_read(struct result_json *self, char *to, size_t room)
 {
     size_t written = 0;
-    while (self->phase != END && room - written >= 8) {
+    while (self->now < self->count && room - written >= 8) {
         bool end;
-        written += read_phase(self, to + written, room - written, &end);
+        written += read_piece(self, &self->pieces[self->now], to + written, room - written, &end);
         if (!end)
             continue;
-        self->at = 0;
-        self->phase = next_phase(self);
+        self->now++;
+        self->at = self->turn_len = 0;
+        self->cursor = (struct output_cursor){0};
     }
     return written;
 }

@@ -10,11 +10,15 @@
 
 struct result_json;
 
-/* Takes result. duration_ms is the request's; request_id is copied. streamed: the output has been
- * sent before, so that res, stdout and stderr are left out.
- */
+enum result_json_flags {
+    RESULT_BASE64 = 1, /* stdout and stderr are that, and not text */
+    RESULT_STREAMED =
+        2, /* the program's output has been sent before: without res, stdout, stderr */
+};
+
+/* Takes result. duration_ms is the request's; request_id is copied. */
 struct result_json *result_json_create(struct run_result *take_result, double duration_ms,
-                                       const char *request_id, bool streamed);
+                                       const char *request_id, unsigned flags);
 void result_json_destroy(struct result_json *json); /* NULL is fine */
 
 /* The HTTP status: 498 for a run that passed its time, else 200. */

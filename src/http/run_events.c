@@ -202,7 +202,8 @@ static void on_done(struct run_result *take_result, const struct failure *failur
         char runner[NAME_MAX_LEN + 1];
         double queued_ms = take_result->queued_ms;
         memcpy(runner, take_result->runner, sizeof(runner));
-        self->result = result_json_create(take_result, exchange_ms(exchange), exchange->id, true);
+        self->result =
+            result_json_create(take_result, exchange_ms(exchange), exchange->id, RESULT_STREAMED);
         self->ending = RESULT_HEAD;
         if (!self->answering) {
             answer(self, runner, queued_ms);

@@ -14,6 +14,15 @@ void output_init(struct output *output, size_t cap)
     buf_init(&output->turns, 2 * cap + LENGTH_BYTES_MAX);
 }
 
+void output_move(struct output *output, struct output *from)
+{
+    struct output empty;
+    output_init(&empty, from->out.cap);
+    output_finish(output);
+    *output = *from;
+    *from = empty;
+}
+
 void output_finish(struct output *output)
 {
     buf_finish(&output->out);

@@ -18,6 +18,9 @@ struct output {
 void output_init(struct output *output, size_t cap);
 void output_finish(struct output *output);
 
+/* Takes all of `from`, which is empty afterwards; output is as output_init leaves it. */
+void output_move(struct output *output, struct output *from);
+
 /* Appends to stdout, or to stderr; false when it did not fit whole (what fits is kept). */
 bool output_add(struct output *output, bool is_err, const void *data, size_t len);
 

@@ -1,5 +1,8 @@
 #include "runs.h"
 
+#include "run_answer.h"
+#include "run_message.h"
+
 #include "../common/clock.h"
 #include "../common/json.h"
 #include "../common/mem.h"
@@ -8,14 +11,15 @@
 
 #include <string.h>
 
-/* How it works. On every try the message goes out, then the code as FILE_DATA, then stdin, as fast
- * as the connection takes them. Meanwhile answers come: STARTED commits the run, output collects,
- * RESULT ends it. The request's strings are let go once the run is committed and all is sent.
+/* How it works. On every try the message goes out, then the code and the files as FILE_DATA, then
+ * stdin, as fast as the connection takes them. Meanwhile answers come: STARTED commits the run,
+ * output collects (the compiler's up to COMPILED, if there is one), files come back, RESULT ends
+ * it. The request's strings are let go once the run is committed and all is sent.
  *
- * With a sink, output is handed on instead. A paused sink pauses the connection, and so the worker,
- * the agent and the program; nothing is seen on it meanwhile, the result neither. So when the run's
- * time is over the connection is read again whatever the sink says (`overdue`): the worker has
- * killed the program by then, and what a paused sink does not take is dropped.
+ * With a sink, the program's output is handed on instead. A paused sink pauses the connection, and
+ * so the worker, the agent and the program; nothing is seen on it meanwhile, the result neither. So
+ * when the run's time is over the connection is read again whatever the sink says (`overdue`): the
+ * worker has killed the program by then, and what a paused sink does not take is dropped.
  */
 struct run {
     uv_loop_t *loop;
@@ -31,8 +35,10 @@ struct run {
     void *data;
     struct run_result *result;
     struct link_conn *conn;
-    size_t code_sent, input_sent;
+    size_t code_sent, file, file_sent, input_sent;
     bool all_sent, started;
+    bool compiling; /* output is the compiler's */
+    int64_t found_bytes;
 
     const struct run_sink *sink; /* NULL: output is collected */
     void *sink_data;
@@ -50,7 +56,13 @@ void run_result_free(struct run_result *result)
 {
     if (!result)
         return;
-    output_finish(&result->output);
+    output_finish(&result->compile.output);
+    output_finish(&result->program.output);
+    for (size_t i = 0; i < result->files_len; i++) {
+        free(result->files[i].path);
+        buf_finish(&result->files[i].data);
+    }
+    free(result->files);
     free(result);
 }
 
@@ -88,12 +100,31 @@ static void send_piece(struct run *run, enum frame_type type, const char *data, 
     *sent += piece;
 }
 
+/* More of the request's files; false when all are sent. */
+static bool send_file_piece(struct run *run)
+{
+    const json_t *file = json_array_get(run->request.files, run->file);
+    if (!file)
+        return false;
+    const json_t *bytes = json_array_get(file, 2);
+    size_t len = json_string_length(bytes);
+    if (run->file_sent < len)
+        send_piece(run, FRAME_FILE_DATA, json_string_value(bytes), len, &run->file_sent);
+    if (run->file_sent == len) {
+        run->file++;
+        run->file_sent = 0;
+    }
+    return true;
+}
+
 static void pump(struct run *run)
 {
     const struct run_request *request = &run->request;
     while (!run->all_sent && link_conn_queued(run->conn) <= CHAN_HIGH) {
         if (run->code_sent < request->code_len) {
             send_piece(run, FRAME_FILE_DATA, request->code, request->code_len, &run->code_sent);
+        } else if (send_file_piece(run)) {
+            continue;
         } else if (run->input_sent < request->input_len) {
             send_piece(run, FRAME_STDIN, request->input, request->input_len, &run->input_sent);
         } else {
@@ -123,7 +154,7 @@ static void on_send(struct link_conn *conn, void *data)
 {
     struct run *run = data;
     run->conn = conn;
-    run->code_sent = run->input_sent = 0;
+    run->code_sent = run->file = run->file_sent = run->input_sent = 0;
     run->all_sent = !run->ran; /* without code nothing runs and nothing is read */
     cleanup_free char *text = message_text(run);
     link_conn_send(conn, run->named ? FRAME_EXEC : FRAME_RUN, text, strlen(text));
@@ -138,63 +169,6 @@ static void on_drain(void *data)
         return;
     run->feed_full = false;
     run->sink->drain(run->sink_data);
-}
-
-static int parse_word(const json_t *json, const char *key, bool required, char *word,
-                      struct err *err)
-{
-    const char *text = "";
-    if (json_get_string(json, key, required, &text, NULL, err) != 0)
-        return -1;
-    if (strlen(text) > RUNNER_WORD_LEN)
-        return err_set(err, ERR_BAD_REQUEST, "%s: longer than %d bytes", key, RUNNER_WORD_LEN);
-    strcpy(word, text);
-    return 0;
-}
-
-static int parse_runner(const json_t *json, struct run_result *result, struct err *err)
-{
-    const char *runner = "";
-    if (json_get_string(json, "runner", true, &runner, NULL, err) != 0)
-        return -1;
-    if (!id_name_valid(runner))
-        return err_set(err, ERR_BAD_REQUEST, "runner: \"%.50s\" is no runner's name", runner);
-    strcpy(result->runner, runner);
-    return 0;
-}
-
-static int parse_result(const json_t *json, bool ran, struct run_result *result, struct err *err)
-{
-    static const char *const keys[] = {"runner", "status",    "exit",   "signal",
-                                       "wall",   "cpuUser",   "cpuSys", "memoryPeak",
-                                       "queued", "truncated", NULL};
-    static const char *const truncated_keys[] = {"stdout", "stderr", NULL};
-    json_t *truncated = NULL;
-    int64_t code = -1;
-    if (json_only_keys(json, keys, err) != 0 || parse_runner(json, result, err) != 0 ||
-        json_get_number(json, "queued", false, 0, 1e15, &result->queued_ms, err) != 0)
-        return -1;
-    if (!ran)
-        return 0;
-    if (parse_word(json, "status", true, result->status, err) != 0 ||
-        parse_word(json, "signal", false, result->signal, err) != 0 ||
-        json_get_int(json, "exit", false, 0, 255, &code, err) != 0 ||
-        json_get_number(json, "wall", false, 0, 1e15, &result->wall_ms, err) != 0 ||
-        json_get_number(json, "cpuUser", false, 0, 1e15, &result->cpu_user_ms, err) != 0 ||
-        json_get_number(json, "cpuSys", false, 0, 1e15, &result->cpu_sys_ms, err) != 0 ||
-        json_get_int(json, "memoryPeak", false, 0, INT64_MAX, &result->memory_peak_bytes, err) !=
-            0 ||
-        json_get_object(json, "truncated", false, &truncated, err) != 0)
-        return -1;
-    result->exit = (int)code;
-    bool out = false, both = false;
-    if (truncated && (json_only_keys(truncated, truncated_keys, err) != 0 ||
-                      json_get_bool(truncated, "stdout", false, &out, err) != 0 ||
-                      json_get_bool(truncated, "stderr", false, &both, err) != 0))
-        return -1;
-    result->out_truncated |= out;
-    result->err_truncated |= both;
-    return 0;
 }
 
 static void finish(struct run *run)
@@ -218,57 +192,100 @@ static void on_overdue(uv_timer_t *timer)
         link_conn_resume(run->conn);
 }
 
-static void on_started(struct run *run)
+/* From here the program's output comes. */
+static void expect_output(struct run *run, int64_t cap)
 {
-    op_commit(run->op, run->result->runner);
-    run->started = true;
-    if (run->all_sent)
-        let_go(run);
-    if (!run->sink)
-        return;
-    uv_update_time(run->over->loop);
-    uv_timer_start(run->over, on_overdue, (uint64_t)run->request.time_ms + OVERDUE_MS, 0);
-    run->sink->started(run->result->runner, run->result->queued_ms, run->sink_data);
+    output_finish(&run->result->program.output);
+    output_init(&run->result->program.output, (size_t)cap);
 }
 
 static void on_output(struct run *run, bool is_err, const struct frame *frame)
 {
-    struct run_result *result = run->result;
+    struct run_end *program = &run->result->program;
     bool whole = true;
-    if (!run->sink)
-        whole = output_add(&result->output, is_err, frame->payload, frame->len);
+    if (!run->sink || run->compiling)
+        whole = output_add(&program->output, is_err, frame->payload, frame->len);
     else if (run->paused)
         whole = false;
     else
         run->sink->output(is_err, frame->payload, frame->len, run->sink_data);
-    *(is_err ? &result->err_truncated : &result->out_truncated) |= !whole;
+    *(is_err ? &program->err_truncated : &program->out_truncated) |= !whole;
 }
 
-static int handle_frame(struct run *run, const struct frame *frame, struct err *err)
+/* All stages together; for collecting files there is op.h's own allowance. */
+static int64_t longest_ms(const struct run_request *request)
+{
+    return request->time_ms + (run_compiles(request) ? request->compile_ms : 0);
+}
+
+static int on_started(struct run *run, const json_t *json, struct err *err)
 {
     struct run_result *result = run->result;
-    if (frame->type == FRAME_STDOUT || frame->type == FRAME_STDERR) {
-        on_output(run, frame->type == FRAME_STDERR, frame);
+    if (run_answer_runner(json, result, err) != 0 ||
+        json_get_number(json, "queuedMs", false, 0, 1e15, &result->queued_ms, err) != 0)
+        return -1;
+    if (run->started)
+        return err_set(err, ERR_BAD_GATEWAY, "came twice");
+    op_commit(run->op, result->runner);
+    run->started = true;
+    if (run->all_sent)
+        let_go(run);
+    if (!run->sink)
         return 0;
-    }
+    uv_update_time(run->over->loop);
+    uv_timer_start(run->over, on_overdue, (uint64_t)longest_ms(&run->request) + OVERDUE_MS, 0);
+    run->sink->started(result->runner, result->queued_ms, run->sink_data);
+    return 0;
+}
+
+static int on_compiled(struct run *run, const json_t *json, struct err *err)
+{
+    if (!run->compiling)
+        return err_set(err, ERR_BAD_GATEWAY, "there is nothing to compile");
+    run->compiling = false;
+    if (run_answer_compiled(json, run->result, err) != 0)
+        return -1;
+    expect_output(run, run->sink ? 0 : run->request.output_bytes);
+    return 0;
+}
+
+/* 1: the run is over. */
+static int handle_json(struct run *run, const struct frame *frame, struct err *err)
+{
+    struct run_result *result = run->result;
+    const struct run_request *request = &run->request;
     cleanup_json json_t *json = json_parse_object(frame->payload, frame->len, false, err);
     if (!json)
         return -1;
     switch (frame->type) {
     case FRAME_STARTED:
-        if (parse_runner(json, result, err) != 0 ||
-            json_get_number(json, "queuedMs", false, 0, 1e15, &result->queued_ms, err) != 0)
-            return -1;
-        if (run->started)
-            return err_set(err, ERR_BAD_GATEWAY, "came twice");
-        on_started(run);
-        return 0;
+        return on_started(run, json, err);
+    case FRAME_COMPILED:
+        return on_compiled(run, json, err);
+    case FRAME_FOUND:
+        return run_answer_found(json, result->collects ? request->collect_files : 0,
+                                request->collect_bytes, result, err);
     case FRAME_RESULT:
-        if (parse_result(json, run->ran, result, err) != 0)
-            return -1;
-        return 1;
+        return run_answer_result(json, run->ran, result, err) != 0 ? -1 : 1;
     default:
         return err_set(err, ERR_BAD_GATEWAY, "is no answer to a run");
+    }
+}
+
+static int handle_frame(struct run *run, const struct frame *frame, struct err *err)
+{
+    switch (frame->type) {
+    case FRAME_STDOUT:
+    case FRAME_STDERR:
+        on_output(run, frame->type == FRAME_STDERR, frame);
+        return 0;
+    case FRAME_FILE_DATA:
+        run->found_bytes += frame->len;
+        if (run->found_bytes > run->request.collect_bytes)
+            return err_set(err, ERR_BAD_GATEWAY, "is more than was asked for");
+        return run_answer_data(frame->payload, frame->len, run->result, err);
+    default:
+        return handle_json(run, frame, err);
     }
 }
 
@@ -307,78 +324,10 @@ static const struct op_ops run_ops = {
     .failed = on_failed,
 };
 
-/* What the language says, and the request's args. */
-static json_t *make_argv(const struct run_request *request, const struct language_place *place)
+static void prepare_end(struct run_end *end)
 {
-    json_t *argv = json_array();
-    for (char **word = request->language->run; *word; word++) {
-        cleanup_free char *text = language_word(*word, place);
-        json_array_append_new(argv, json_string(text));
-    }
-    if (request->args)
-        json_array_extend(argv, request->args);
-    return argv;
-}
-
-/* The language's, and over it the request's. */
-static json_t *make_env(const struct run_request *request, const struct language_place *place)
-{
-    json_t *env = json_object();
-    for (size_t i = 0; i < request->language->env_len; i++) {
-        cleanup_free char *text = language_word(request->language->env[i].value, place);
-        json_object_set_new(env, request->language->env[i].name, json_string(text));
-    }
-    if (request->env)
-        json_object_update(env, request->env);
-    return env;
-}
-
-/* A fresh runner's file has a name that a person knows; on a named runner, where runs may overlap,
- * each has its own, which goes when the run is over.
- */
-static void add_program(json_t *message, const struct run_request *request)
-{
-    char file[LANGUAGE_FILE_MAX + 64];
-    const char *name = request->language->file, *suffix = strrchr(name, '.');
-    if (request->runner)
-        snprintf(file, sizeof(file), ".run-%s%s", request->id, suffix ? suffix : "");
-    else
-        snprintf(file, sizeof(file), "%s", name);
-    const struct language_place place = {
-        .dir = ".",
-        .file = file,
-        .memory_bytes = request->memory_bytes,
-    };
-    json_object_set_new(message, "argv", make_argv(request, &place));
-    json_object_set_new(message, "env", make_env(request, &place));
-    json_object_set_new(message, "files",
-                        json_pack("[{s:s, s:i, s:I, s:b}]", "name", file, "mode", 0644, "bytes",
-                                  (json_int_t)request->code_len, "unlinkAfter",
-                                  request->runner != NULL));
-}
-
-static json_t *make_message(const struct run_request *request)
-{
-    json_t *message =
-        json_pack("{s:s, s:s, s:I, s:I}", "id", request->id, "cwd", "", "timeMs",
-                  (json_int_t)request->time_ms, "outputBytes", (json_int_t)request->output_bytes);
-    json_object_set_new(message, "env", json_object());
-    if (request->code)
-        add_program(message, request);
-    if (request->runner) {
-        json_object_set_new(message, "runner", json_string(request->runner));
-        return message;
-    }
-    json_object_set_new(message, "template", json_string(request->template_name));
-    json_object_set_new(message, "memoryBytes", json_integer(request->memory_bytes));
-    json_object_set_new(message, "queueMs", json_integer(request->queue_ms));
-    if (request->nat)
-        json_object_set_new(message, "network", json_string("nat"));
-    if (request->keep)
-        json_object_set_new(
-            message, "keep",
-            json_pack("{s:s?, s:s}", "name", request->keep_name, "owner", request->owner));
-    return message;
+    end->exit = -1;
+    output_init(&end->output, 0);
 }
 
 static struct run *create(struct fleet *fleet, const struct run_request *request, run_done_cb done,
@@ -389,11 +338,14 @@ static struct run *create(struct fleet *fleet, const struct run_request *request
     run->request = *request;
     run->done = done;
     run->data = data;
-    run->message = make_message(request);
+    run->message = run_message_make(request);
     run->result = mem_new(struct run_result);
-    run->result->exit = -1;
     run->result->language = request->language;
-    output_init(&run->result->output, (size_t)request->output_bytes);
+    run->result->collects = request->globs != NULL;
+    prepare_end(&run->result->compile);
+    prepare_end(&run->result->program);
+    run->compiling = run_compiles(request);
+    expect_output(run, run->compiling ? request->compile_output_bytes : request->output_bytes);
     run->named = request->runner;
     run->ran = request->code;
     if (request->owner)
@@ -411,7 +363,7 @@ static int prepare(struct run *run, struct err *err)
     size_t len = strlen(run->text);
     if (len > RUN_MESSAGE_MAX)
         return err_set(err, ERR_BAD_REQUEST,
-                       "args, env: the run's message has %zu bytes, at most %d fit", len,
+                       "args, env, files: the run's message has %zu bytes, at most %d fit", len,
                        RUN_MESSAGE_MAX);
     if (!request->keep || !request->keep_name)
         return 0;
@@ -430,11 +382,11 @@ struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worke
     *failure = (struct failure){0};
     if (prepare(run, &failure->err) == 0) {
         if (request->runner)
-            run->op =
-                op_start(loop, worker, request->queue_ms, request->time_ms, &run_ops, run, failure);
+            run->op = op_start(loop, worker, request->queue_ms, longest_ms(request), &run_ops, run,
+                               failure);
         else
             run->op = op_place(loop, fleet, request->template_name, request->queue_ms,
-                               request->time_ms, &run_ops, run, failure);
+                               longest_ms(request), &run_ops, run, failure);
     }
     if (run->op)
         return run;

@@ -29,22 +29,52 @@ struct run_request {
     const char *input; /* stdin; NULL: empty */
     size_t input_len;
     json_t *args, *env; /* an array and an object of strings without NUL, or NULL */
+    const char *cwd;    /* absolute; NULL: the user's home */
+    json_t *files;      /* an array of [path, mode, bytes], or NULL; bytes: a string of any */
+    json_t *globs;      /* an array of strings: what to collect; or NULL */
+    int64_t collect_bytes, collect_files;
     int64_t time_ms, memory_bytes, output_bytes, queue_ms;
-    bool live_input; /* more of stdin comes by run_feed; else input is all of it */
-    bool nat;        /* a fresh runner's network */
+    bool live_input;               /* more of stdin comes by run_feed; else input is all of it */
+    bool nat;                      /* a fresh runner's network */
+    int64_t cpu_ms;                /* 0: no limit */
+    int64_t processes, disk_bytes; /* 0: the worker's own */
+    int64_t compile_ms, compile_output_bytes;
     json_t *hold;
+};
+
+/* Whether the language has a compile stage for the code. */
+bool run_compiles(const struct run_request *request);
+
+/* What a stage of a run came to. */
+struct run_end {
+    char status[RUNNER_WORD_LEN + 1]; /* "" when nothing ran */
+    int exit;                         /* -1 unless the program exited by itself */
+    char signal[RUNNER_WORD_LEN + 1]; /* "" unless a signal ended it */
+    double wall_ms, cpu_user_ms, cpu_sys_ms;
+    int64_t memory_peak_bytes;
+    bool out_truncated, err_truncated;
+    struct output output;
+};
+
+/* What a pattern of `collect` matched. */
+struct run_found {
+    char *path;
+    int64_t size_bytes;
+    unsigned mode;
+    char error[RUNNER_WORD_LEN + 1]; /* "" when data is its content */
+    struct buf data;
 };
 
 struct run_result {
     char runner[NAME_MAX_LEN + 1];
-    char status[RUNNER_WORD_LEN + 1]; /* "" when nothing ran */
-    int exit;                         /* -1 unless the program exited by itself */
-    char signal[RUNNER_WORD_LEN + 1]; /* "" unless a signal ended it */
-    double queued_ms, wall_ms, cpu_user_ms, cpu_sys_ms;
-    int64_t memory_peak_bytes;
-    bool out_truncated, err_truncated;
+    double queued_ms;
     const struct language *language;
-    struct output output;
+    struct run_end compile; /* status "" when there was no such stage */
+    struct run_end program;
+    bool collects;  /* files were asked for */
+    bool files_cut; /* there were more than were brought */
+    struct run_found *files;
+    size_t files_len;
 };
 void run_result_free(struct run_result *result); /* NULL is fine */
 

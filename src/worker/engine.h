@@ -45,6 +45,11 @@ struct engine_stats {
     int64_t pids_refused;       /* forks refused by the limit */
 };
 
+/* What is left of a runner's disk. */
+struct engine_disk {
+    int64_t free_bytes, free_inodes;
+};
+
 struct engine_events {
     /* The runner can run programs. At most once per runner. */
     void (*ready)(void *runner);
@@ -93,6 +98,15 @@ struct engine_ops {
                       const struct engine_limits *limits, struct err *err);
     int (*stats)(struct engine *engine, struct engine_runner *handle, struct engine_stats *stats,
                  struct err *err);
+
+    /* How much the runner may write from now on, in all; ERR_NO_SPACE when it holds more. */
+    int (*set_disk)(struct engine *engine, struct engine_runner *handle, int64_t bytes,
+                    struct err *err);
+    int (*disk_left)(struct engine *engine, struct engine_runner *handle, struct engine_disk *left,
+                     struct err *err);
+
+    /* The highest use of memory begins anew, where the kernel can. */
+    void (*reset_peak)(struct engine *engine, struct engine_runner *handle);
 
     /* The container's init on the host, 0 before ready. */
     pid_t (*init_pid)(const struct engine_runner *handle);

@@ -176,6 +176,32 @@ static int fake_stats(struct engine *engine, struct engine_runner *handle,
     return 0;
 }
 
+static int fake_set_disk(struct engine *engine, struct engine_runner *handle, int64_t bytes,
+                         struct err *err)
+{
+    (void)engine;
+    struct fake_container *container = fake_container_of(handle);
+    if (container->state == ENGINE_FAKE_DYING)
+        return err_set(err, ERR_BAD_GATEWAY, "%s is being destroyed", container->name);
+    container->disk_bytes = bytes;
+    return 0;
+}
+
+static int fake_disk_left(struct engine *engine, struct engine_runner *handle,
+                          struct engine_disk *left, struct err *err)
+{
+    (void)engine, (void)err;
+    *left = fake_container_of(handle)->disk_left;
+    return 0;
+}
+
+static void fake_reset_peak(struct engine *engine, struct engine_runner *handle)
+{
+    (void)engine;
+    fake_container_of(handle)->stats.memory_peak_bytes =
+        fake_container_of(handle)->stats.memory_bytes;
+}
+
 static pid_t pid_of(const struct fake_container *container)
 {
     return container->told_ready ? (pid_t)(PID_BASE + container->place) : 0;
@@ -236,6 +262,9 @@ static const struct engine_ops ops = {
     .attach_network = fake_attach_network,
     .set_limits = fake_set_limits,
     .stats = fake_stats,
+    .set_disk = fake_set_disk,
+    .disk_left = fake_disk_left,
+    .reset_peak = fake_reset_peak,
     .init_pid = fake_init_pid,
     .zombies = fake_zombies,
     .remove_zombie = fake_remove_zombie,
@@ -371,6 +400,16 @@ bool engine_fake_set_stats(struct engine_fake *fake, const char *name,
     return true;
 }
 
+bool engine_fake_set_disk_left(struct engine_fake *fake, const char *name,
+                               const struct engine_disk *left)
+{
+    struct fake_container *container = fake_container_named(fake, name);
+    if (!container)
+        return false;
+    container->disk_left = *left;
+    return true;
+}
+
 void engine_fake_set_script(struct engine_fake *fake, const struct fake_script *script,
                             engine_fake_exec exec, void *data)
 {
@@ -400,6 +439,7 @@ void engine_fake_each(const struct engine_fake *fake,
             .init_pid = pid_of(container),
             .limits = container->limits,
             .networked = container->networked,
+            .disk_bytes = container->disk_bytes,
         };
         each(&view, data);
     }

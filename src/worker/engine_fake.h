@@ -40,6 +40,7 @@ struct engine_fake_view {
     pid_t init_pid; /* 0 before ready */
     struct engine_limits limits;
     bool networked;
+    int64_t disk_bytes;
 };
 
 struct engine_fake_counts {
@@ -86,6 +87,10 @@ bool engine_fake_kill(struct engine_fake *fake, const char *name);
 /* What stats() answers for it. False when there is no such container. */
 bool engine_fake_set_stats(struct engine_fake *fake, const char *name,
                            const struct engine_stats *stats);
+
+/* What disk_left() answers for it; plenty at first. False when there is no such container. */
+bool engine_fake_set_disk_left(struct engine_fake *fake, const char *name,
+                               const struct engine_disk *left);
 
 /* What every operation does from now on. script, if not NULL, may change it for one program that is
  * about to run on the container called name.

@@ -4,6 +4,7 @@
 #include "listener.h"
 #include "network.h"
 #include "op_groups.h"
+#include "rootfs_disk.h"
 #include "slots.h"
 
 #include "../common/agent_wire.h"
@@ -63,6 +64,7 @@ struct engine_runner {
     bool over; /* nothing runs in it any more, or never did: what is left is its cgroups */
     pid_t init_pid;
     int init_pidfd;
+    int disk;             /* see rootfs_disk.h; -1: it could not be opened */
     struct chan *control; /* NULL while the agent is away */
     bool greeted;         /* it has said hello on this connection */
     struct op_groups groups;
@@ -99,6 +101,7 @@ static void on_runner_handle_closed(uv_handle_t *closed)
     if (--handle->open_handles > 0)
         return;
     fd_close(&handle->init_pidfd);
+    fd_close(&handle->disk);
     free(handle);
 }
 
@@ -211,11 +214,23 @@ static void on_control_closed(struct chan *chan, const struct err *why, void *da
     handle->control = NULL;
 }
 
+static void open_disk(struct engine_runner *handle)
+{
+    char path[START_PATH_MAX];
+    struct err err;
+    start_mount_point(handle->engine->config.run_dir, path);
+    handle->disk = rootfs_disk_open(handle->init_pid, handle->init_pidfd, path, &err);
+    if (handle->disk < 0)
+        log_warn("a runner's disk is out of sight", LOG_S("runner", handle->spec.name),
+                 LOG_ERR(&err));
+}
+
 static void become_ready(struct engine_runner *handle)
 {
     if (handle->ready || handle->destroyed)
         return;
     handle->ready = true;
+    open_disk(handle);
     uv_timer_stop(&handle->timer);
     if (!handle->adopted) {
         handle->engine->starts_go_well = true;
@@ -432,6 +447,7 @@ static struct engine_runner *allocate(struct engine_lxc *engine, const struct en
     handle->spec = *spec;
     handle->id = engine->next_id++ << SLOT_BITS | spec->slot;
     handle->init_pidfd = -1;
+    handle->disk = -1;
     op_groups_init(&handle->groups, engine->config.cgroup, engine->config.loop, handle->spec.name);
     uv_timer_init(engine->config.loop, &handle->timer);
     handle->timer.data = handle;
@@ -576,6 +592,29 @@ static int lxc_stats(struct engine *base, struct engine_runner *handle, struct e
     return cgroup_stats(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, stats, err);
 }
 
+static int lxc_set_disk(struct engine *base, struct engine_runner *handle, int64_t bytes,
+                        struct err *err)
+{
+    (void)base;
+    if (handle->disk < 0)
+        return err_set(err, ERR_INTERNAL, "the runner's disk is out of sight");
+    return rootfs_disk_resize(handle->disk, bytes, err);
+}
+
+static int lxc_disk_left(struct engine *base, struct engine_runner *handle,
+                         struct engine_disk *left, struct err *err)
+{
+    (void)base;
+    if (handle->disk < 0)
+        return err_set(err, ERR_INTERNAL, "the runner's disk is out of sight");
+    return rootfs_disk_left(handle->disk, left, err);
+}
+
+static void lxc_reset_peak(struct engine *base, struct engine_runner *handle)
+{
+    cgroup_reset_peak(((struct engine_lxc *)base)->config.cgroup, handle->spec.name);
+}
+
 static pid_t lxc_init_pid(const struct engine_runner *handle)
 {
     return handle->init_pid;
@@ -642,6 +681,9 @@ static const struct engine_ops ops = {
     .attach_network = lxc_attach_network,
     .set_limits = lxc_set_limits,
     .stats = lxc_stats,
+    .set_disk = lxc_set_disk,
+    .disk_left = lxc_disk_left,
+    .reset_peak = lxc_reset_peak,
     .init_pid = lxc_init_pid,
     .zombies = lxc_zombies,
     .remove_zombie = lxc_remove_zombie,

@@ -357,12 +357,17 @@ static int check_path(const char *path, struct err *err)
     return 0;
 }
 
+bool start_mount_point(const char *run_dir, char path[START_PATH_MAX])
+{
+    return str_format(path, START_PATH_MAX, "%s/root", run_dir);
+}
+
 static int prepare(struct starter *starter, struct err *err)
 {
     const char *run_dir = starter->config->run_dir;
     if (check_path(run_dir, err) != 0)
         return -1;
-    if (!str_format(starter->mount_point, START_PATH_MAX, "%s/root", run_dir) ||
+    if (!start_mount_point(run_dir, starter->mount_point) ||
         !str_format(starter->lxc_path, START_PATH_MAX, "%s/lxc", run_dir))
         return err_set(err, ERR_INTERNAL, "path too long: %s", run_dir);
     if (fd_mkdirs(starter->mount_point, 0755, err) != 0 ||

@@ -51,6 +51,10 @@ struct start_report {
     struct err err;
 };
 
+/* Where each monitor mounts its runner's disk, in its own namespace; false when that is too long.
+ */
+bool start_mount_point(const char *run_dir, char path[START_PATH_MAX]);
+
 /* Forks the starter. Returns its end of the socket (non-blocking) and its pid; -1 on failure.
  * config is used by the starter as it is now.
  */

@@ -310,6 +310,8 @@ struct fake_container *fake_container_add(struct engine_fake *fake, const struct
     container->place = fake->free_places[--fake->free_count];
     container->slot = spec->slot;
     container->limits = spec->limits;
+    container->disk_bytes = spec->disk_bytes;
+    container->disk_left = (struct engine_disk){spec->disk_bytes + 1, spec->disk_inodes + 1};
     memcpy(container->name, spec->name, sizeof(container->name));
     fake->table[container->place] = container;
     tsearch(container, &fake->names, compare_names);

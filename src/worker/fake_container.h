@@ -50,6 +50,8 @@ struct fake_container {
     struct fake_operation *operations;
     struct engine_stats stats;
     struct engine_limits limits;
+    int64_t disk_bytes;
+    struct engine_disk disk_left;
 };
 
 struct attached {

@@ -4,6 +4,7 @@
 
 #include "../common/json.h"
 #include "../common/mem.h"
+#include "../common/path.h"
 #include "../common/signals.h"
 #include "../common/str.h"
 
@@ -72,51 +73,40 @@ static int parse_keep(const json_t *keep, struct op_run *run, struct err *err)
     return 0;
 }
 
-/* What a program of user `runner` finds, unless the request says otherwise. */
-static const char *const standard_env[] = {
-    "PATH=/usr/local/bin:/usr/bin:/bin",
-    "HOME=/home/runner",
-    "USER=runner",
-    "LOGNAME=runner",
-    "SHELL=/bin/sh",
-    "LANG=C.UTF-8",
-};
-
-/* Environment entries as "NAME=value", kept alive by an array inside the request's own JSON. */
-static int parse_env(json_t *env, struct op_run *run, struct err *err)
+static int parse_compile(const json_t *compile, struct op_run *run, struct err *err)
 {
-    json_t *lines = json_array();
-    json_object_set_new(run->json, "\x01lines", lines);
-    for (size_t i = 0; i < ARRAY_LEN(standard_env); i++)
-        if (!json_object_getn(env, standard_env[i], strcspn(standard_env[i], "=")))
-            json_array_append_new(lines, json_string(standard_env[i]));
-    const char *name;
-    json_t *value;
-    json_object_foreach(env, name, value)
-    {
-        if (!json_is_string(value) || !name[0] || strchr(name, '='))
-            return err_set(
-                err, ERR_BAD_REQUEST,
-                "env: \"%.60s\": names have no '=' and are not empty, values are strings", name);
-        if (json_array_append_new(lines, json_sprintf("%s=%s", name, json_string_value(value))) !=
-            0)
-            return err_set(err, ERR_BAD_REQUEST, "env.%.60s: is not valid UTF-8", name);
-    }
-    return copy_strings(lines, "env", run->exec.env, AGENT_ENV_MAX, &run->exec.envc, err);
+    static const char *const keys[] = {"argv", "timeMs", "outputBytes", NULL};
+    json_t *argv = NULL;
+    if (json_only_keys(compile, keys, err) != 0 ||
+        json_get_array(compile, "argv", true, &argv, err) != 0 ||
+        json_get_int(compile, "timeMs", true, 1, INT32_MAX, &run->compile.time_ms, err) != 0 ||
+        json_get_int(compile, "outputBytes", true, 0, INT64_MAX, &run->compile.output_bytes, err) !=
+            0 ||
+        copy_strings(argv, "argv", run->compile.argv, AGENT_ARGV_MAX, &run->compile.argc, err) != 0)
+        return err_context(err, "compile");
+    return run->compile.argc > 0 ? 0 : err_set(err, ERR_BAD_REQUEST, "compile: argv: is empty");
 }
 
-/* AGENT_EXEC's length: four numbers and the strings, each with a length and a NUL. */
-static size_t exec_len(const struct agent_exec *exec)
+static int parse_collect(const json_t *collect, struct op_run *run, struct err *err)
 {
-    size_t len = 4 * 4 + strlen(exec->cwd) + 1;
-    for (uint32_t i = 0; i < exec->argc; i++)
-        len += 4 + strlen(exec->argv[i]) + 1;
-    for (uint32_t i = 0; i < exec->envc; i++)
-        len += 4 + strlen(exec->env[i]) + 1;
-    return len;
+    static const char *const keys[] = {"globs", "bytes", "files", NULL};
+    json_t *globs = NULL;
+    if (json_only_keys(collect, keys, err) != 0 ||
+        json_get_array(collect, "globs", true, &globs, err) != 0 ||
+        json_get_int(collect, "bytes", true, 0, OP_COLLECT_BYTES_MAX, &run->collect.bytes, err) !=
+            0 ||
+        json_get_int(collect, "files", true, 1, OP_COLLECT_FILES_MAX, &run->collect.files, err) !=
+            0 ||
+        copy_strings(globs, "globs", run->collect.globs, OP_GLOBS_MAX, &run->collect.globs_len,
+                     err) != 0)
+        return err_context(err, "collect");
+    for (uint32_t i = 0; i < run->collect.globs_len; i++)
+        if (path_check_inside(run->collect.globs[i], strlen(run->collect.globs[i]), err) != 0)
+            return err_context(err, "collect");
+    return 0;
 }
 
-static int check_run(const struct op_run *run, struct err *err)
+static int check_run(struct op_run *run, struct err *err)
 {
     const char *cwd = run->exec.cwd;
     if (strlen(run->id) > OP_ID_MAX)
@@ -128,11 +118,11 @@ static int check_run(const struct op_run *run, struct err *err)
         return err_set(err, ERR_RUNNER_NOT_FOUND, "no runner has such a name");
     if (run->exec.argc == 0 && (!run->keep || run->files_len > 0))
         return err_set(err, ERR_BAD_REQUEST, "argv: is missing");
-    size_t len = exec_len(&run->exec);
-    if ((int64_t)len > frame_max_len(FRAME_AGENT_EXEC))
-        return err_set(err, ERR_BAD_REQUEST, "argv, env: %zu bytes, at most %d fit", len,
-                       (int)frame_max_len(FRAME_AGENT_EXEC));
-    return 0;
+    if (run->scratch &&
+        (strchr(run->scratch, '/') || !path_is_inside(run->scratch, strlen(run->scratch))))
+        return err_set(err, ERR_BAD_REQUEST, "scratch: must be one component of a path");
+    /* Too long an environment is found before a runner is taken for it. */
+    return op_run_set_env(run, &(struct engine_limits){.memory_bytes = INT64_MAX}, err);
 }
 
 static int parse_network(const char *word, bool *nat, struct err *err)
@@ -146,17 +136,23 @@ static int parse_network(const char *word, bool *nat, struct err *err)
 static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
 {
     static const char *const run_keys[] = {
-        "id",          "template",    "argv",    "env",  "cwd",     "files", "timeMs",
-        "memoryBytes", "outputBytes", "queueMs", "keep", "network", NULL};
-    static const char *const exec_keys[] = {"id",    "runner", "argv",        "env", "cwd",
-                                            "files", "timeMs", "outputBytes", NULL};
+        "id",        "template",    "argv",    "env",    "envDefaults", "cwd",         "files",
+        "scratch",   "compile",     "collect", "timeMs", "cpuMs",       "memoryBytes", "processes",
+        "diskBytes", "outputBytes", "queueMs", "keep",   "network",     NULL};
+    static const char *const exec_keys[] = {
+        "id",      "runner",  "argv",    "env",    "envDefaults", "cwd",         "files",
+        "scratch", "compile", "collect", "timeMs", "cpuMs",       "outputBytes", NULL};
     const json_t *json = run->json;
-    json_t *argv = NULL, *env = NULL, *files = NULL, *keep = NULL;
+    json_t *argv = NULL, *files = NULL, *keep = NULL, *compile = NULL, *collect = NULL;
     const char *network = NULL;
     if (json_only_keys(json, exec_on_named ? exec_keys : run_keys, err) != 0 ||
         json_get_string(json, "id", true, &run->id, NULL, err) != 0 ||
         json_get_array(json, "argv", exec_on_named, &argv, err) != 0 ||
-        json_get_object(json, "env", false, &env, err) != 0 ||
+        json_get_object(json, "env", false, &run->env, err) != 0 ||
+        json_get_object(json, "envDefaults", false, &run->env_defaults, err) != 0 ||
+        json_get_object(json, "compile", false, &compile, err) != 0 ||
+        json_get_object(json, "collect", false, &collect, err) != 0 ||
+        json_get_string(json, "scratch", false, &run->scratch, NULL, err) != 0 ||
         json_get_string(json, "cwd", false, &run->exec.cwd, NULL, err) != 0 ||
         json_get_array(json, "files", false, &files, err) != 0 ||
         json_get_object(json, "keep", false, &keep, err) != 0 ||
@@ -165,6 +161,11 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
         json_get_string(json, "network", false, &network, NULL, err) != 0 ||
         json_get_int(json, "timeMs", argv != NULL, 1, INT32_MAX, &run->time_ms, err) != 0 ||
         json_get_int(json, "memoryBytes", false, OP_MEMORY_LEAST, INT64_MAX, &run->memory_bytes,
+                     err) != 0 ||
+        json_get_int(json, "cpuMs", false, 0, INT32_MAX, &run->cpu_ms, err) != 0 ||
+        json_get_int(json, "processes", false, OP_PROCESSES_LEAST, INT32_MAX, &run->processes,
+                     err) != 0 ||
+        json_get_int(json, "diskBytes", false, OP_DISK_LEAST, INT64_MAX / 2, &run->disk_bytes,
                      err) != 0 ||
         json_get_int(json, "outputBytes", argv != NULL, 0, INT64_MAX, &run->output_bytes, err) !=
             0 ||
@@ -176,7 +177,8 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
         copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)
         return -1;
     if ((files && parse_files(files, run, err) != 0) || (keep && parse_keep(keep, run, err) != 0) ||
-        parse_env(env, run, err) != 0)
+        (compile && parse_compile(compile, run, err) != 0) ||
+        (collect && parse_collect(collect, run, err) != 0))
         return -1;
     return check_run(run, err);
 }

@@ -7,7 +7,8 @@
 /* How it works. The caller's channel is paused until there is an agent, and again whenever the
  * agent's queue is long; a channel that is paused does not see its end, so a timer looks for that
  * meanwhile. Each file is announced when its turn comes, the program after the last file's last
- * byte; only then may there be input.
+ * byte; only then may there be input. While a stage without input goes on, the caller's waits in
+ * his channel.
  */
 struct stream {
     int64_t sent;
@@ -19,6 +20,7 @@ struct relay {
     const struct op_run *request;
     relay_over over;
     void *data;
+    struct relay_stage stage;
     size_t file;             /* the next of request->files to announce */
     int64_t file_bytes_left; /* of the one before it */
     bool exec_sent, input_over, input_unwanted;
@@ -60,9 +62,15 @@ static void pause_input(struct relay *relay)
     uv_timer_start(&relay->probe, on_probe, RELAY_PROBE_MS, RELAY_PROBE_MS);
 }
 
+/* Once the program is sent, its stage's input, if it has any. */
+static bool wants_input(const struct relay *relay)
+{
+    return !relay->input_unwanted && (!relay->exec_sent || relay->stage.input);
+}
+
 static void resume_input(struct relay *relay)
 {
-    if (relay->input_unwanted)
+    if (!wants_input(relay))
         return;
     uv_timer_stop(&relay->probe);
     chan_resume(relay->link);
@@ -91,10 +99,25 @@ static void send_file(struct relay *relay, const struct op_file *file)
     chan_send(relay->agent, FRAME_AGENT_FILE, payload, len);
 }
 
+static void send_folder(struct relay *relay)
+{
+    unsigned char payload[8192];
+    const struct agent_folder message = {
+        .flags = relay->request->exec.flags & AGENT_EXEC_ROOT,
+        .end = relay->stage.folder_goes_on ? AGENT_FOLDER_REMOVE_FAILED : AGENT_FOLDER_REMOVE,
+        .folder = relay->request->exec.cwd,
+        .name = relay->request->scratch,
+    };
+    size_t len = agent_folder_encode(&message, payload, sizeof(payload));
+    if (len == 0)
+        abort();
+    chan_send(relay->agent, FRAME_AGENT_FOLDER, payload, len);
+}
+
 static void send_exec(struct relay *relay)
 {
     static unsigned char payload[FRAME_CONTROL_MAX]; /* one loop, one thread */
-    size_t len = agent_exec_encode(&relay->request->exec, payload, sizeof(payload));
+    size_t len = agent_exec_encode(relay->stage.exec, payload, sizeof(payload));
     if (len == 0)
         abort();
     chan_send(relay->agent, FRAME_AGENT_EXEC, payload, len);
@@ -103,7 +126,8 @@ static void send_exec(struct relay *relay)
 /* Announces the files whose turn it is; after the last one's last byte, the program. */
 static void advance(struct relay *relay)
 {
-    while (relay->file_bytes_left == 0 && relay->file < relay->request->files_len) {
+    size_t files = relay->stage.files ? relay->request->files_len : 0;
+    while (relay->file_bytes_left == 0 && relay->file < files) {
         const struct op_file *file = &relay->request->files[relay->file++];
         send_file(relay, file);
         relay->file_bytes_left = file->bytes;
@@ -112,6 +136,10 @@ static void advance(struct relay *relay)
         return;
     relay->exec_sent = true;
     send_exec(relay);
+    if (relay->stage.input)
+        return;
+    chan_send(relay->agent, FRAME_STDIN_EOF, NULL, 0);
+    pause_input(relay); /* what comes next is for another stage */
 }
 
 /* To the program and what it started, as a terminal's keys are. */
@@ -188,7 +216,7 @@ static const struct chan_ops link_ops = {
 
 static void on_output(struct relay *relay, const struct frame *frame, struct stream *stream)
 {
-    int64_t room = relay->request->output_bytes - stream->sent;
+    int64_t room = relay->stage.output_bytes - stream->sent;
     int64_t len = frame->len;
     if (len > room) {
         stream->truncated = true;
@@ -197,7 +225,10 @@ static void on_output(struct relay *relay, const struct frame *frame, struct str
     if (len <= 0)
         return;
     stream->sent += len;
-    chan_send(relay->link, frame->type, frame->payload, (size_t)len);
+    if (relay->stage.sink)
+        relay->stage.sink(frame->type, frame->payload, (size_t)len, relay->data);
+    else
+        chan_send(relay->link, frame->type, frame->payload, (size_t)len);
     if (chan_queued(relay->link) > CHAN_HIGH) {
         relay->output_paused = true;
         chan_pause(relay->agent);
@@ -279,11 +310,17 @@ struct relay *relay_create(uv_loop_t *loop, struct chan *take_link, const struct
     return relay;
 }
 
-int relay_open(struct relay *relay, int take_fd, struct err *err)
+int relay_open(struct relay *relay, int take_fd, const struct relay_stage *stage, struct err *err)
 {
+    chan_destroy(relay->agent, false);
     relay->agent = chan_create(relay->probe.loop, take_fd, &agent_ops, relay, err);
     if (!relay->agent)
         return -1;
+    relay->stage = *stage;
+    relay->exec_sent = relay->started = false;
+    relay->out = relay->err_stream = (struct stream){0};
+    if (stage->folder)
+        send_folder(relay);
     advance(relay);
     resume_input(relay);
     return 0;

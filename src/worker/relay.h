@@ -33,8 +33,23 @@ struct relay_end {
     struct err why; /* ERR_NONE where there is nothing to say */
 };
 
-/* Fires once at most, from the loop. The relay must be destroyed inside it. */
+/* Fires once at most for each relay_open, from the loop. Inside it the relay must be destroyed, or
+ * opened again when a stage has EXITED.
+ */
 typedef void (*relay_over)(const struct relay_end *end, void *data);
+
+/* A run is up to three operations of the agent, one after the other. */
+struct relay_stage {
+    const struct agent_exec *exec; /* must outlive the stage */
+    bool files;                    /* the request's files come first */
+    bool folder;                   /* the request's folder is made, or used again */
+    bool folder_goes_on;           /* another stage uses it, if this one's program exits with 0 */
+    bool input;                    /* the caller's input is the program's; else it has none */
+    int64_t output_bytes;          /* passed on of each stream */
+
+    /* Gets what the program prints, in place of the caller; NULL: the caller does. */
+    void (*sink)(enum frame_type stream, const void *data, size_t len, void *sink_data);
+};
 
 /* Takes the caller's channel and reads nothing from it until relay_open. request must outlive the
  * relay.
@@ -42,15 +57,15 @@ typedef void (*relay_over)(const struct relay_end *end, void *data);
 struct relay *relay_create(uv_loop_t *loop, struct chan *take_link, const struct op_run *request,
                            relay_over over, void *data);
 
-/* Takes the worker's end of the operation's socket: sends the files' heads and the program, and
- * lets the bytes flow. -1 with err on failure.
+/* Takes the worker's end of the operation's socket (and closes the one before): sends the files'
+ * heads and the program, and lets the bytes flow. -1 with err on failure.
  */
-int relay_open(struct relay *relay, int take_fd, struct err *err);
+int relay_open(struct relay *relay, int take_fd, const struct relay_stage *stage, struct err *err);
 
 /* No more of the caller's bytes are wanted. */
 void relay_close_input(struct relay *relay);
 
-/* Whether some of the program's output was dropped, or has not been read yet. */
+/* Whether some of the stage's output was dropped, or has not been read yet. */
 bool relay_truncated(const struct relay *relay, enum frame_type stream);
 
 /* Whether output waits for the caller, and whether he has taken none of it since relay_stalled was

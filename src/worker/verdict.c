@@ -30,25 +30,35 @@ static bool ended_in_time(const struct verdict_evidence *evidence)
     return exit && exit->signal != SIGKILL && exit->wall_us < (uint64_t)evidence->limit_us;
 }
 
+static bool killed_for_time(const struct verdict_evidence *evidence)
+{
+    return (evidence->timed_out || evidence->cpu_timed_out) && !ended_in_time(evidence);
+}
+
 static const char *status_of(const struct verdict_evidence *evidence)
 {
     const struct agent_exit *exit = evidence->exit;
     const struct engine_stats *before = evidence->before, *after = evidence->after;
     bool failed = !exit || exit->signal != 0 || exit->exit != 0;
-    if (evidence->timed_out && !ended_in_time(evidence))
-        return "timeout";
-    /* An OOM kill counts even when only a child died and the program went on: what it printed may
-     * be less than it would have been.
+    if (killed_for_time(evidence))
+        return evidence->timed_out ? "timeout" : "cpu_timeout";
+    /* A refusal counts even when only a child met it and the program went on: what it printed may
+     * be less than it would have been. On a shared runner it may have been another's.
      */
-    if (after && after->oom_kills > before->oom_kills && (failed || !evidence->shared))
+    bool counts = failed || !evidence->shared;
+    if (counts && after && after->oom_kills > before->oom_kills)
         return "memory";
     if (!exit)
         return "killed";
-    if (failed && after && after->pids_refused > before->pids_refused)
+    if (counts && after && after->pids_refused > before->pids_refused)
         return "pids";
+    if (counts && evidence->disk_full)
+        return "disk";
     if (exit->signal != 0)
         return "signal";
-    return exit->exit == 0 ? "ok" : "exit";
+    if (exit->exit != 0)
+        return "exit";
+    return evidence->truncated ? "output" : "ok";
 }
 
 /* The cgroup's figures, where all of them are this program's. */

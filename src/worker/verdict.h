@@ -6,8 +6,9 @@
 #include "engine.h"
 
 struct verdict {
-    const char *status; /* static: ok exit signal timeout memory pids killed */
-    int exit;           /* -1: it did not exit by itself */
+    const char
+        *status; /* static: ok exit signal timeout cpu_timeout memory pids disk output killed */
+    int exit;    /* -1: it did not exit by itself */
     const char *signal; /* "SIGKILL", NULL when there was none */
     double wall_ms, user_ms, system_ms;
     int64_t memory_peak_bytes;
@@ -15,6 +16,9 @@ struct verdict {
 
 struct verdict_evidence {
     bool timed_out;                /* the worker killed it for that, or was about to */
+    bool cpu_timed_out;            /* the same, for its processor time */
+    bool disk_full;                /* at its end nothing more could be written on the runner */
+    bool truncated;                /* it printed more than is kept */
     const struct agent_exit *exit; /* NULL when the program was killed with its runner */
     mono_us wall_us;               /* as the worker saw it */
     mono_us limit_us;              /* how long it was allowed to run */

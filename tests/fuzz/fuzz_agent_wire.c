@@ -25,12 +25,16 @@ ROUND_TRIP(signal)
 ROUND_TRIP(started)
 ROUND_TRIP(exit)
 ROUND_TRIP(failed)
+ROUND_TRIP(folder)
+ROUND_TRIP(found)
+ROUND_TRIP(collected)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const messages[])(const void *, size_t) = {
-        try_hello, try_open, try_file, try_exec, try_signal, try_started, try_exit, try_failed};
+        try_hello, try_open,   try_file,   try_exec,  try_signal,   try_started,
+        try_exit,  try_failed, try_folder, try_found, try_collected};
     if (size > 0)
-        messages[data[0] % 8](data + 1, size - 1);
+        messages[data[0] % 11](data + 1, size - 1);
     return 0;
 }

@@ -3,8 +3,10 @@
  */
 #include "fuzz.h"
 
+#include "../../src/common/path.h"
 #include "../../src/common/str.h"
 #include "../../src/http/run_body.h"
+#include "../../src/http/run_files.h"
 #include "../support/known_languages.h"
 
 static struct run_limits limits = {
@@ -12,7 +14,30 @@ static struct run_limits limits = {
     .time_max_ms = 600000,
     .memory_bytes = 256 << 20,
     .memory_max_bytes = 1 << 30,
+    .cpu_max_ms = 600000,
+    .processes_max = 1024,
+    .disk_max_bytes = 1 << 30,
+    .output_max_bytes = 16 << 20,
+    .queue_max_ms = 60000,
 };
+
+/* Whatever is accepted stays inside its folder. */
+static void check_files(const struct run_request *request)
+{
+    size_t i;
+    json_t *file;
+    must(json_array_size(request->files) <= RUN_FILES_MAX);
+    must(json_array_size(request->globs) <= RUN_GLOBS_MAX);
+    json_array_foreach(request->files, i, file)
+    {
+        const char *path = json_string_value(json_array_get(file, 0));
+        must(path_is_inside(path, strlen(path)));
+        must(json_integer_value(json_array_get(file, 1)) <= 0777);
+        must(json_is_string(json_array_get(file, 2)));
+    }
+    json_array_foreach(request->globs, i, file)
+        must(path_is_inside(json_string_value(file), json_string_length(file)));
+}
 
 static void check_request(const struct run_request *request, enum run_body_kind kind)
 {
@@ -24,8 +49,11 @@ static void check_request(const struct run_request *request, enum run_body_kind 
     must(request->code || kind == RUN_BODY_NEW);
     if (request->code) /* every byte is there, and text */
         must(str_utf8_valid(request->code, request->code_len) == request->code_len);
-    if (request->input)
-        must(str_utf8_valid(request->input, request->input_len) == request->input_len);
+    must(request->cpu_ms >= 0 && request->cpu_ms <= limits.cpu_max_ms);
+    must(request->queue_ms >= 0 && request->queue_ms <= limits.queue_max_ms);
+    must(request->output_bytes >= 0 && request->output_bytes <= limits.output_max_bytes);
+    must(!request->cwd || request->cwd[0] == '/');
+    check_files(request);
     must(json_array_size(request->args) <= RUN_ARGS_MAX);
     size_t i;
     json_t *value;

@@ -197,7 +197,7 @@ def test_the_output_cap(new_stack):
     assert text_of(events, "stdout") == "x" * 1000
     assert text_of(events, "stderr") == "y\n"
     assert events[-1][1]["truncated"] == {"stdout": True, "stderr": False}
-    assert events[-1][1]["status"] == "ok"
+    assert events[-1][1]["status"] == "output"
 
 
 class Paused:

@@ -5,7 +5,8 @@ import re
 
 from .http import Response
 
-STATUSES = {"ok", "exit", "signal", "timeout", "memory", "pids", "killed"}
+STATUSES = {"ok", "exit", "signal", "timeout", "memory", "pids", "killed",
+            "cpu_timeout", "disk", "output", "compile_error"}
 
 
 def text_of(data):

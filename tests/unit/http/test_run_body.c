@@ -1,4 +1,5 @@
 #include "../../../src/http/run_body.h"
+#include "../../../src/http/run_files.h"
 #include "../../support/cm.h"
 #include "../../support/known_languages.h"
 
@@ -7,6 +8,11 @@ static struct run_limits limits = {
     .time_max_ms = 600000,
     .memory_bytes = 268435456,
     .memory_max_bytes = 2147483648,
+    .cpu_max_ms = 600000,
+    .processes_max = 1024,
+    .disk_max_bytes = 1073741824,
+    .output_max_bytes = 16777216,
+    .queue_max_ms = 60000,
 };
 static struct run_request request;
 static struct err err;
@@ -144,7 +150,35 @@ static void test_refused(void **state)
         {"{\"code\":\"x\"} trailing", "not JSON"},
         {"{\"code\":\"x\",\"nope\":1}", "nope: unknown field"},
         {"{\"code\":\"x\",\"name\":\"a\"}", "name: unknown field"},
-        {"{\"code\":\"x\",\"files\":[]}", "files: unknown field"},
+        {"{\"code\":\"x\",\"stdinBase64\":\"eA\"}", "stdinBase64: is not base64: see byte 2 of 2"},
+        {"{\"code\":\"x\",\"stdinBase64\":\"e*==\"}", "see byte 1 of 4"},
+        {"{\"code\":\"x\",\"stdin\":\"\",\"stdinBase64\":\"\"}", "stdin was given as well"},
+        {"{\"code\":\"x\",\"cwd\":\"tmp\"}", "cwd: must be absolute"},
+        {"{\"code\":\"x\",\"cwd\":\"/\\u0000\"}", "cwd: must not hold a NUL"},
+        {"{\"code\":\"x\",\"cwd\":\"/\\n\"}", "cwd: must not hold control"},
+        {"{\"code\":\"x\",\"cpuTime\":0}", "cpuTime: 0 is out of bounds, must be more than 0 and"},
+        {"{\"code\":\"x\",\"cpuTime\":601}", "at most 600 seconds"},
+        {"{\"code\":\"x\",\"queue\":-1}", "queue: -1 is out of bounds, must be 0 or more and at"},
+        {"{\"code\":\"x\",\"queue\":61}", "at most 60 seconds"},
+        {"{\"code\":\"x\",\"processes\":1}", "processes: 1 is out of bounds, must be 2..1024"},
+        {"{\"code\":\"x\",\"disk\":1048575}", "disk: 1048575 is out of bounds"},
+        {"{\"code\":\"x\",\"disk\":1073741825}", "1073741824"},
+        {"{\"code\":\"x\",\"output\":-1}", "output: -1 is out of bounds, must be 0..16777216"},
+        {"{\"code\":\"x\",\"template\":\"../x\"}", "template: \"../x\" must be"},
+        {"{\"code\":\"x\",\"files\":{}}", "files: must be an array"},
+        {"{\"code\":\"x\",\"files\":[1]}", "files.0: must be an object"},
+        {"{\"code\":\"x\",\"files\":[{\"path\":\"a\"}]}", "files.0: content: is missing"},
+        {"{\"code\":\"x\",\"files\":[{\"content\":\"a\"}]}", "files.0: path: is missing"},
+        {"{\"code\":\"x\",\"files\":[{\"path\":\"a\",\"content\":\"\",\"mode\":512}]}",
+         "files.0: mode: 512"},
+        {"{\"code\":\"x\",\"files\":[{\"path\":\"a\",\"content\":\"\",\"x\":1}]}",
+         "x: unknown field"},
+        {"{\"code\":\"x\",\"files\":[{\"path\":\"a\",\"content\":\"\",\"encoding\":\"hex\"}]}",
+         "encoding: must be utf8 or base64"},
+        {"{\"code\":\"x\",\"collect\":\"a\"}", "collect: must be an array"},
+        {"{\"code\":\"x\",\"collect\":[1]}", "collect.0: must be a string"},
+        {"{\"code\":\"x\",\"collect\":[\"a\",\"../b\"]}",
+         "collect.1: must not hold the components"},
         {"{\"code\":\"x\",\"stdin\":1}", "stdin: must be a string"},
         {"{\"code\":\"x\",\"args\":\"a\"}", "args: must be an array"},
         {"{\"code\":\"x\",\"args\":[\"a\",1]}", "args.1: must be a string"},
@@ -227,12 +261,108 @@ static void test_bounds(void **state)
                  "env.V000");
 }
 
+static void test_every_field(void **state)
+{
+    (void)state;
+    assert_ok(
+        parse(RUN_BODY_FRESH,
+              "{\"code\":\"x\",\"stdinBase64\":\"AP8=\",\"cwd\":\"/tmp\",\"cpuTime\":0.5,"
+              "\"processes\":8,\"disk\":1048576,\"output\":0,\"queue\":0,\"template\":\"web\","
+              "\"files\":[{\"path\":\"a/b\",\"content\":\"t\\u0000\"},"
+              "{\"path\":\"a/c\",\"content\":\"/w==\",\"encoding\":\"base64\",\"mode\":493}],"
+              "\"collect\":[\"out/*.txt\"]}",
+              NULL),
+        err);
+    assert_int_equal(request.input_len, 2);
+    assert_memory_equal(request.input, "\0\xFF", 2);
+    assert_string_equal(request.cwd, "/tmp");
+    assert_int_equal(request.cpu_ms, 500);
+    assert_int_equal(request.processes, 8);
+    assert_int_equal(request.disk_bytes, 1048576);
+    assert_int_equal(request.output_bytes, 0);
+    assert_int_equal(request.queue_ms, 0);
+    assert_string_equal(request.template_name, "web");
+    assert_int_equal(json_array_size(request.files), 2);
+    const json_t *file = json_array_get(request.files, 1);
+    assert_string_equal(json_string_value(json_array_get(file, 0)), "a/c");
+    assert_int_equal(json_integer_value(json_array_get(file, 1)), 0755);
+    assert_int_equal(json_string_length(json_array_get(file, 2)), 1);
+    assert_memory_equal(json_string_value(json_array_get(file, 2)), "\xFF", 1);
+    assert_int_equal(json_array_size(request.globs), 1);
+    json_decref(request.hold);
+    static const char *const of_the_runner[] = {"memory", "processes", "disk", "queue"};
+    for (size_t i = 0; i < sizeof(of_the_runner) / sizeof(of_the_runner[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "{\"code\":\"x\",\"%s\":8}", of_the_runner[i]);
+        assert_fails(parse(RUN_BODY_NAMED, text, NULL), err, ERR_BAD_REQUEST,
+                     "is set when the runner is made");
+    }
+}
+
+static json_t *files_of(const char *first, const char *second)
+{
+    json_t *files = json_pack("[{s:s, s:s}]", "path", first, "content", "");
+    if (second)
+        json_array_append_new(files, json_pack("{s:s, s:s}", "path", second, "content", ""));
+    return files;
+}
+
+static void test_paths_of_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second, *words;
+    } cases[] = {
+        {"/etc/passwd", NULL, "files.0: path: must be relative"},
+        {"../x", NULL, "must not hold the components"},
+        {"a/../b", NULL, "must not hold the components"},
+        {"./a", NULL, "must not hold the components"},
+        {"a//b", NULL, "without empty components"},
+        {"a/", NULL, "without empty components"},
+        {"", NULL, "has 0 bytes, must have 1..1024"},
+        {"a\nb", NULL, "control characters"},
+        {"a", "a", "files.1: path: is given twice"},
+        {"main.sh", NULL, "is the program's own"},
+        {"a", "a/b", "is below another file"},
+        {"a/b", "a", "is a folder of another file"},
+        {"main.sh/x", NULL, "is below another file"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_fails(parse_value("files", files_of(cases[i].first, cases[i].second)), err,
+                     ERR_BAD_REQUEST, cases[i].words);
+    char part[300], path[1100];
+    memset(part, 'p', sizeof(part));
+    part[256] = '\0';
+    assert_fails(parse_value("files", files_of(part, NULL)), err, ERR_BAD_REQUEST,
+                 "a component has 256 bytes, at most 255");
+    part[255] = '\0';
+    assert_ok(parse_value("files", files_of(part, NULL)), err);
+    for (size_t i = 0; i < sizeof(path) - 1; i++)
+        path[i] = i % 2 ? '/' : 'a';
+    path[1025] = '\0';
+    assert_fails(parse_value("files", files_of(path, NULL)), err, ERR_BAD_REQUEST,
+                 "has 1025 bytes, must have 1..1024");
+    json_t *many = json_array();
+    for (int i = 0; i <= RUN_FILES_MAX; i++)
+        json_array_append_new(
+            many, json_pack("{s:o, s:s}", "path", json_sprintf("f%d", i), "content", ""));
+    json_t *fewer = json_copy(many);
+    json_array_remove(fewer, 0);
+    assert_ok(parse_value("files", fewer), err);
+    assert_fails(parse_value("files", many), err, ERR_BAD_REQUEST,
+                 "files: has 257 entries, at most 256");
+    assert_ok(parse_value("collect", strings(RUN_GLOBS_MAX, 1)), err);
+    assert_fails(parse_value("collect", strings(RUN_GLOBS_MAX + 1, 1)), err, ERR_BAD_REQUEST,
+                 "collect: has 65 entries, at most 64");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_fields), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_network),    cmocka_unit_test(test_time),
-        cmocka_unit_test(test_new),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_every_field), cmocka_unit_test(test_paths_of_files),
+        cmocka_unit_test(test_all_fields),  cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_time),
+        cmocka_unit_test(test_new),         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,7 +276,7 @@ static void too_many_files(void **state)
         buf_printf(&text, "%s{\"name\":\"f%d\",\"bytes\":0}", i ? "," : "", i);
     buf_append_str(&text, "]}");
     assert_fails(op_run_parse(text.data, text.len, false, &run, &err), err, ERR_BAD_REQUEST,
-                 "files: 65 entries, at most 64");
+                 "files: 258 entries, at most 257");
     buf_finish(&text);
 }
 

@@ -50,7 +50,13 @@ static void begin(struct stage *stage, const char *message)
 static void open_agent(struct stage *stage)
 {
     struct err err;
-    assert_ok(relay_open(stage->relay, peer_pair(&stage->agent, turn, stage), &err), err);
+    const struct relay_stage whole = {
+        .exec = &stage->request.exec,
+        .files = true,
+        .input = true,
+        .output_bytes = stage->request.output_bytes,
+    };
+    assert_ok(relay_open(stage->relay, peer_pair(&stage->agent, turn, stage), &whole, &err), err);
 }
 
 static void finish(struct stage *stage)

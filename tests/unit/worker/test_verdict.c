@@ -51,11 +51,12 @@ static void status_follows_from_the_evidence(void **state)
         {"ok", false, true, &well, &oom, 0, NULL},
         {"signal", false, true, &killed, NULL, -1, "SIGKILL"},
 
-        /* Processes: only when it failed. */
+        /* Processes: as memory. */
         {"pids", false, false, &badly, &refused, 3, NULL},
         {"pids", false, true, &badly, &refused, 3, NULL},
         {"pids", false, false, &crashed, &refused, -1, "SIGSEGV"},
-        {"ok", false, false, &well, &refused, 0, NULL},
+        {"pids", false, false, &well, &refused, 0, NULL},
+        {"ok", false, true, &well, &refused, 0, NULL},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -182,6 +183,39 @@ static void signals_have_names(void **state)
         assert_true(strlen(verdict_signal_name(number)) > 3);
 }
 
+static void time_disk_and_output(void **state)
+{
+    static const struct {
+        const char *status;
+        struct verdict_evidence evidence;
+    } cases[] = {
+        {"cpu_timeout", {.cpu_timed_out = true}},
+        {"cpu_timeout", {.cpu_timed_out = true, .exit = &killed, .shared = true}},
+        {"timeout", {.cpu_timed_out = true, .timed_out = true}},
+        {"exit", {.cpu_timed_out = true, .exit = &badly}}, /* the kill came too late */
+        {"disk", {.disk_full = true, .exit = &badly}},
+        {"disk", {.disk_full = true, .exit = &well}},
+        {"disk", {.disk_full = true, .exit = &badly, .shared = true}},
+        {"ok", {.disk_full = true, .exit = &well, .shared = true}},
+        {"memory", {.disk_full = true, .exit = &badly, .after = &oom}},
+        {"pids", {.disk_full = true, .exit = &badly, .after = &refused}},
+        {"output", {.truncated = true, .exit = &well}},
+        {"output", {.truncated = true, .exit = &well, .shared = true}},
+        {"exit", {.truncated = true, .exit = &badly}},
+        {"signal", {.truncated = true, .exit = &crashed}},
+        {"timeout", {.truncated = true, .timed_out = true}},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct verdict_evidence evidence = cases[i].evidence;
+        evidence.before = &calm;
+        evidence.limit_us = LIMIT_US;
+        const char *status = verdict_of(&evidence).status;
+        if (strcmp(status, cases[i].status) != 0)
+            fail_msg("case %zu: %s in place of %s", i, status, cases[i].status);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +226,7 @@ int main(void)
         cmocka_unit_test(times_are_whole_microseconds),
         cmocka_unit_test(figures_that_cannot_be_do_no_harm),
         cmocka_unit_test(signals_have_names),
+        cmocka_unit_test(time_disk_and_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
