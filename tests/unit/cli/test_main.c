@@ -102,9 +102,9 @@ static void wrong_words_are_a_usage_error(void **data)
     assert_int_equal(codeland("up", "--verbose", NULL), 2);
     assert_contains(text, "codeland up: unknown option --verbose");
     assert_int_equal(codeland("template", NULL, NULL), 2);
-    assert_contains(text, "expected \"build NAME\", \"rebuild NAME\" or \"ls\"");
+    assert_contains(text, "expected \"build NAME\"");
     assert_int_equal(codeland("template", "build", NULL), 2);
-    assert_int_equal(codeland("template", "rm", "base"), 2);
+    assert_int_equal(codeland("template", "rm", NULL), 2);
     assert_int_equal(codeland("template", "--set", "x"), 2);
     assert_contains(text, "codeland template: \"x\" is not section.key=value");
 }
