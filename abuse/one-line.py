@@ -1,7 +1,7 @@
 #: group output
 #: tries one line of 1 GB on stdout
 #: holds it is cut at the bound, the program lives on
-#: status ok timeout
+#: status output timeout
 #: truncated yes
 #: time-ms 15000
 
