@@ -25,15 +25,15 @@ bool template_path(char *path, size_t room, const char *state_dir, const char *n
 static int missing(const char *name, const char *path, struct err *err)
 {
     return err_set(err, ERR_NOT_FOUND,
-                   "template \"%s\" is not there (%s); make it: codeland template build %s", name,
-                   path, name);
+                   "template \"%s\" is not there (%s); make it: sudo codeland template build %s",
+                   name, path, name);
 }
 
 /* Puts the template's name before, and what mends it behind, what is wrong. */
 static int broken(const char *name, const struct err *why, struct err *err)
 {
     return err_set(err, ERR_NOT_AVAILABLE,
-                   "template \"%s\" is broken: %s; build it again: codeland template build %s",
+                   "template \"%s\" is broken: %s; build it again: sudo codeland template build %s",
                    name, why->msg, name);
 }
 

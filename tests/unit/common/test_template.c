@@ -71,7 +71,7 @@ static void a_missing_one_says_how_to_make_it(void **data)
     (void)data;
     struct err err;
     assert_fails(template_check(state, "other", &err), err, ERR_NOT_FOUND,
-                 "make it: codeland template build other");
+                 "make it: sudo codeland template build other");
     assert_fails(template_check("/nowhere", "base", &err), err, ERR_NOT_FOUND,
                  "(/nowhere/templates/base)");
 }
@@ -110,7 +110,7 @@ static void a_broken_description_is_named(void **data)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         scratch_write(in_template("template.json"), cases[i].text);
         assert_fails(template_check(state, "base", &err), err, ERR_NOT_AVAILABLE, cases[i].words);
-        assert_contains(err.msg, "build it again: codeland template build base");
+        assert_contains(err.msg, "build it again: sudo codeland template build base");
     }
     assert_int_equal(unlink(in_template("template.json")), 0);
     assert_fails(template_check(state, "base", &err), err, ERR_NOT_AVAILABLE,
