@@ -189,7 +189,6 @@ def test_a_worker_that_dies(new_stack):
             assert socket.close_code == 1011
 
     asyncio.run(go())
-    stack.worker.start()
 
 
 @pytest.mark.parametrize("how", ["close", "hang_up", "reset"])

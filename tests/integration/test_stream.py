@@ -165,7 +165,6 @@ def test_a_worker_that_dies(new_stack):
         assert last[0] == "error" and last[1]["name"] == "workerBadGateway"
         assert last[1]["runner"] and last[1]["requestId"]
         assert events.over
-    stack.worker.start()
 
 
 def test_signs_of_life(new_stack):

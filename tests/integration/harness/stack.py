@@ -312,7 +312,8 @@ class Stack:
             self.link_ready()
         if self.worker.running():
             self.worker.signal(signal.SIGINT)
-            assert self.worker.wait() == 0, "the worker did not end well"
+            status = self.worker.wait()
+            assert status == 0, f"the worker did not end well: {status}"
 
     def close(self):
         """The end of every stack: it stops well, nothing is left, and the logs are clean."""
