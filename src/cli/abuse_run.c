@@ -73,9 +73,9 @@ static const char *last_line(const char *text, size_t *len)
     return start;
 }
 
-static bool wrong(char why[400], const char *fmt, const char *text, size_t len)
+static bool wrong(char why[400], const char *what, const char *text, size_t len)
 {
-    str_format(why, 400, fmt, (int)(len < 300 ? len : 300), text);
+    str_format(why, 400, "%s%.*s", what, (int)(len < 300 ? len : 300), text);
     return false;
 }
 
@@ -94,15 +94,15 @@ static bool judge_result(const struct abuse_case *abuse, const json_t *result,
     if (len == 0)
         line = last_line(errors, &errors_len), len = errors_len;
     if (!abuse_case_allows(abuse, status))
-        return wrong(why, "this is none of the ends that it may have: %.*s", line, len);
+        return wrong(why, "this is none of the ends that it may have: ", line, len);
     if (abuse->says_held && !says_held)
-        return wrong(why, "%.*s", line, len);
+        return wrong(why, "", line, len);
     json_get_object(result, "truncated", false, &truncated, &ignored);
     json_get_bool(truncated, "stdout", false, &was_cut, &ignored);
     if (!was_cut)
         json_get_bool(truncated, "stderr", false, &was_cut, &ignored);
     if (abuse->truncated && !was_cut)
-        return wrong(why, "all of its output was kept%.*s", "", 0);
+        return wrong(why, "all of its output was kept", "", 0);
     return true;
 }
 
@@ -115,7 +115,7 @@ bool abuse_judge(const struct abuse_case *abuse, int http_status, const char *bo
     why[0] = '\0';
     str_format(status, 32, "%d", http_status);
     if (!result)
-        return wrong(why, "the answer is no JSON: %.*s", err.msg, strlen(err.msg));
+        return wrong(why, "the answer is no JSON: ", err.msg, strlen(err.msg));
     if (http_status == TIMED_OUT) {
         str_format(status, 32, "timeout");
         return judge_result(abuse, result, status, why);
@@ -125,7 +125,7 @@ bool abuse_judge(const struct abuse_case *abuse, int http_status, const char *bo
         return judge_result(abuse, result, status, why);
     }
     json_get_string(result, "message", false, &text, NULL, &err);
-    return wrong(why, "the API answers: %.*s", text, strlen(text));
+    return wrong(why, "the API answers: ", text, strlen(text));
 }
 
 /* ---- doing it ---- */

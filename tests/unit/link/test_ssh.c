@@ -24,7 +24,7 @@ struct rig {
 /* What a program writes as `ssh` does: its pid, one line a start, and then what the test says. */
 static void script(const struct rig *rig, const char *text)
 {
-    char program[2000];
+    char program[PATH_MAX + 2000];
     snprintf(program, sizeof(program),
              "#!/bin/sh\ncd %s\necho $$ >>starts\nprintf '%%s\\n' \"$@\" >words\n%s\n", rig->folder,
              text);

@@ -2,6 +2,7 @@
 #include "../../../src/store/sqlite.h"
 
 #include "../../../src/common/fd.h"
+#include "../../../src/common/str.h"
 #include "../../support/cm.h"
 #include "../../support/scratch.h"
 
@@ -393,13 +394,16 @@ static void add_worker(sqlite3 *db, const char *name, int64_t created_ms)
 /* Name, spec and state of each, as one text. */
 static void assert_workers(sqlite3 *db, const char *want)
 {
-    char text[500] = "";
+    char text[3 * sizeof(struct store_worker)] = "";
     struct store_worker *list;
     size_t count;
     assert_ok(sqlite_list_workers(db, &list, &count, &err), err);
-    for (size_t i = 0; i < count; i++)
-        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s%s;", list[i].name,
-                 list[i].spec, list[i].draining ? " drained" : "");
+    for (size_t i = 0, len = 0; i < count; i++) {
+        assert_true(len < sizeof(text));
+        assert_true(str_format(text + len, sizeof(text) - len, "%s%s%s;", list[i].name,
+                               list[i].spec, list[i].draining ? " drained" : ""));
+        len = strlen(text);
+    }
     free(list);
     assert_string_equal(text, want);
 }
