@@ -217,6 +217,11 @@ size_t cell_resident_bytes(const struct cell *cell)
     return strtoul(cell_status_line(cell->pid, "VmRSS"), NULL, 10) * 1024;
 }
 
+size_t cell_own_bytes(const struct cell *cell)
+{
+    return strtoul(cell_status_line(cell->pid, "RssAnon"), NULL, 10) * 1024;
+}
+
 static unsigned count_entries(const char *path)
 {
     unsigned count = 0;

@@ -48,8 +48,9 @@ void cell_accept(struct cell *cell, struct agent_hello *hello);
  */
 int cell_open(struct cell *cell, int cgroup);
 
-/* Figures of the agent. */
+/* Figures of the agent. Resident are also the pages of its executable, which all agents share. */
 size_t cell_resident_bytes(const struct cell *cell);
+size_t cell_own_bytes(const struct cell *cell);
 unsigned cell_descriptors(const struct cell *cell);
 
 /* The pid here of the process that has this one in the cell, 0 when there is none. */
