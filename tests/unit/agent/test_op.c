@@ -269,9 +269,9 @@ static void test_signals(void **state)
     session_begin(*state, &session);
     /* The program alone: its child lives on, and tells. */
     session_sh(&session, 0,
-               "trap '' HUP; (trap 'echo child; exit' HUP; echo; "
-               "while :; do sleep 0.01; done) & trap 'echo parent; wait' USR1; wait; "
-               "wait; exit 5");
+               "trap '' HUP; trap 'echo parent; wait' USR1; "
+               "(trap 'echo child; exit' HUP; echo; while :; do sleep 0.01; done) & "
+               "wait; wait; exit 5");
     session_started(&session);
     assert_true(session_next(&session, &frame));
     session_signal(&session, SIGUSR1, false);
