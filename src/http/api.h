@@ -42,6 +42,10 @@ void api_workers_remove(struct exchange *exchange);
 void api_workers_drain(struct exchange *exchange);
 void api_workers_resume(struct exchange *exchange);
 
+/* api_ovens.c */
+void api_ovens_get(struct exchange *exchange);
+void api_ovens_change(struct exchange *exchange);
+
 /* api_zombies.c */
 void api_zombies_list(struct exchange *exchange);
 void api_zombies_remove(struct exchange *exchange);

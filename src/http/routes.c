@@ -31,6 +31,8 @@ static const struct route routes[] = {
     {HTTP_POST, "/api/v1/workers", false, true, api_workers_add},
     {HTTP_GET, "/api/v1/workers/:worker", false, false, api_workers_get},
     {HTTP_DELETE, "/api/v1/workers/:worker", false, true, api_workers_remove},
+    {HTTP_GET, "/api/v1/workers/:worker/oven", false, false, api_ovens_get},
+    {HTTP_PATCH, "/api/v1/workers/:worker/oven", false, true, api_ovens_change},
     {HTTP_POST, "/api/v1/workers/:worker/drain", false, true, api_workers_drain},
     {HTTP_POST, "/api/v1/workers/:worker/resume", false, true, api_workers_resume},
 };
@@ -102,7 +104,7 @@ const struct route *routes_find(enum http_method method, struct http_slice path,
     if (path.len > 1 && path.text[path.len - 1] == '/')
         path.len--;
     if (path.len == 1 && path.text[0] == '*') { /* OPTIONS of the server as a whole */
-        strcpy(allow, "GET, HEAD, POST, DELETE, OPTIONS");
+        strcpy(allow, "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
         err_set(err, ERR_METHOD_NOT_ALLOWED, "allowed here: %s", allow);
         return NULL;
     }

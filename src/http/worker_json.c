@@ -69,6 +69,39 @@ void worker_json_put_oven(struct json_writer *json, const struct worker *worker)
     json_close(json, '}');
 }
 
+void worker_json_put_template(struct json_writer *json, const struct worker_oven *oven)
+{
+    json_put_text(json, "template", oven->name);
+    json_put_text(json, "made", oven->made);
+    json_put_int(json, "bytes", oven->bytes);
+    json_put_text(json, "status", oven->status);
+    json_put_text(json, "message", oven->message);
+    json_put_int(json, "cooking", oven->cooking);
+    json_put_int(json, "count", oven->count);
+    json_put_int(json, "available", oven->available);
+    json_put_int(json, "inUse", oven->in_use);
+    json_put_int(json, "freeing", oven->freeing);
+    json_put_int(json, "waiting", oven->waiting);
+    json_put_int(json, "target", oven->target);
+    json_put_int(json, "minAvailable", oven->min_available);
+    json_put_int(json, "memTarget", oven->mem_target);
+    json_put_int(json, "maxRunners", oven->max_runners);
+    json_put_bool(json, "paused", oven->paused);
+    json_put_bool(json, "draining", oven->draining);
+    json_put_ms(json, "cookMs", oven->cook_ms);
+}
+
+static void put_ovens(struct json_writer *json, const struct worker_figures *figures)
+{
+    json_put_open(json, "ovens", '[');
+    for (size_t i = 0; i < figures->ovens_len; i++) {
+        json_open(json, '{');
+        worker_json_put_template(json, &figures->ovens[i]);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 void worker_json_put_memory(struct json_writer *json, const struct worker *worker)
 {
     const struct worker_figures *figures = worker_get_figures(worker);
@@ -161,6 +194,7 @@ void worker_json_put_view(struct json_writer *json, const struct worker_view *vi
     if (worker_get_figures(worker)) {
         worker_json_put_worker(json, worker);
         worker_json_put_oven(json, worker);
+        put_ovens(json, worker_get_figures(worker));
         worker_json_put_memory(json, worker);
         worker_json_put_df(json, worker);
     } else { /* it has never been reached */

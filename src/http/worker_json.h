@@ -15,6 +15,9 @@ struct worker_view {
 /* An object of GET /workers. */
 void worker_json_put_view(struct json_writer *json, const struct worker_view *view);
 
+/* The members of a template's oven. */
+void worker_json_put_template(struct json_writer *json, const struct worker_oven *oven);
+
 /* One member each: "link"; "worker", "oven", "memory" and "df" of a worker that has figures. */
 void worker_json_put_link(struct json_writer *json, const struct worker *worker);
 void worker_json_put_worker(struct json_writer *json, const struct worker *worker);

@@ -113,6 +113,16 @@ struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, c
     return start(loop, worker, call, done, data, failure);
 }
 
+struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven_change *change,
+                       call_done_cb done, void *data, struct failure *failure)
+{
+    struct call *call = mem_new(struct call);
+    cleanup_json json_t *json = oven_change_json(change);
+    call->type = FRAME_OVEN;
+    json_dumpb(json, call->text, sizeof(call->text) - 1, JSON_COMPACT);
+    return start(loop, worker, call, done, data, failure);
+}
+
 struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
                         struct failure *failure)
 {

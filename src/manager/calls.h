@@ -2,6 +2,7 @@
 #ifndef MANAGER_CALLS_H
 #define MANAGER_CALLS_H
 
+#include "../common/oven_change.h"
 #include "op.h"
 
 #include <jansson.h>
@@ -18,6 +19,12 @@ struct call *call_destroy_runner(uv_loop_t *loop, struct worker *worker, const c
                                  call_done_cb done, void *data, struct failure *failure);
 struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, call_done_cb done,
                           void *data, struct failure *failure);
+
+/* Changes a template's oven, or with a change that names nothing looks at it; the result is what it
+ * is afterwards. ERR_NOT_FOUND when the worker has no such template.
+ */
+struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven_change *change,
+                       call_done_cb done, void *data, struct failure *failure);
 
 /* Runs `true` on a fresh runner; the result is the run's. */
 struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,

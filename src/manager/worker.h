@@ -147,6 +147,9 @@ const struct health *worker_health(const struct worker *worker);
 int worker_parse_figures(const json_t *json, struct worker_figures *figures, json_t **runners,
                          struct err *err);
 
+/* An entry of its "templates", which is also what OVEN answers. */
+int worker_parse_oven(const json_t *json, struct worker_oven *oven, struct err *err);
+
 /* Its "templates"; figures->oven is there already. */
 int worker_parse_ovens(const json_t *json, struct worker_figures *figures, struct err *err);
 

@@ -43,7 +43,7 @@ static int check_languages(const json_t *json, struct err *err)
     return 0;
 }
 
-static int parse_one(const json_t *json, struct worker_oven *oven, struct err *err)
+int worker_parse_oven(const json_t *json, struct worker_oven *oven, struct err *err)
 {
     static const char *const keys[] = {
         "name",      "made",       "bytes",   "languages", "status",  "message", "cooking",
@@ -117,7 +117,7 @@ int worker_parse_ovens(const json_t *json, struct worker_figures *figures, struc
         return err_set(err, ERR_BAD_REQUEST, "templates: %zu entries, at most %d",
                        json_array_size(templates), WORKER_OVENS_MAX);
     for (size_t i = 0; i < json_array_size(templates); i++)
-        if (parse_one(json_array_get(templates, i), &figures->ovens[i], err) != 0)
+        if (worker_parse_oven(json_array_get(templates, i), &figures->ovens[i], err) != 0)
             return err_context(err, "templates[%zu]", i);
     figures->ovens_len = json_array_size(templates);
     return 0;

@@ -240,46 +240,6 @@ int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err
                : -1;
 }
 
-#define OVEN_RUNNERS_MOST 10000 /* that of oven.max_runners and oven.min_available */
-
-static int get_flag(const json_t *json, const char *key, int *flag, struct err *err)
-{
-    bool value = false;
-    if (json_get_bool(json, key, false, &value, err) != 0)
-        return -1;
-    const json_t *found = json_object_get(json, key);
-    if (found && !json_is_null(found))
-        *flag = value;
-    return 0;
-}
-
-int op_oven_parse(const char *text, size_t len, struct oven_change *change, struct err *err)
-{
-    static const char *const keys[] = {"template", "minAvailable", "memTarget", "maxRunners",
-                                       "paused",   "draining",     NULL};
-    cleanup_json json_t *json = json_parse_object(text, len, false, err);
-    const char *name = "";
-    *change = (struct oven_change){.min_available = -1,
-                                   .max_runners = -1,
-                                   .mem_target_percent = -1,
-                                   .paused = -1,
-                                   .draining = -1};
-    if (!json || json_only_keys(json, keys, err) != 0 ||
-        json_get_string(json, "template", false, &name, NULL, err) != 0 ||
-        json_get_int(json, "minAvailable", false, 0, OVEN_RUNNERS_MOST, &change->min_available,
-                     err) != 0 ||
-        json_get_int(json, "memTarget", false, 0, 100, &change->mem_target_percent, err) != 0 ||
-        json_get_int(json, "maxRunners", false, 1, OVEN_RUNNERS_MOST, &change->max_runners, err) !=
-            0 ||
-        get_flag(json, "paused", &change->paused, err) != 0 ||
-        get_flag(json, "draining", &change->draining, err) != 0)
-        return -1;
-    if (name[0] && !id_name_valid(name))
-        return err_set(err, ERR_BAD_REQUEST, "template: must match [a-z][a-z0-9-]{0,40}");
-    strcpy(change->template_name, name);
-    return 0;
-}
-
 int op_hello_parse(const char *text, size_t len, struct err *err)
 {
     cleanup_json json_t *json = json_parse_object(text, len, false, err);

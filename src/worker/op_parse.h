@@ -5,7 +5,6 @@
 #include "../common/agent_wire.h"
 #include "../common/err.h"
 #include "../common/ids.h"
-#include "oven_json.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -81,8 +80,6 @@ int op_destroy_parse(const char *text, size_t len, char name[NAME_MAX_LEN + 1], 
 int op_signal_parse(const char *text, size_t len, int *signal, struct err *err);
 
 int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err);
-
-int op_oven_parse(const char *text, size_t len, struct oven_change *change, struct err *err);
 
 /* A peer's LINK_HELLO: fails when its protocol is not ours. */
 int op_hello_parse(const char *text, size_t len, struct err *err);

@@ -2,6 +2,7 @@
 #ifndef WORKER_OVEN_JSON_H
 #define WORKER_OVEN_JSON_H
 
+#include "../common/oven_change.h"
 #include "services.h"
 
 #include <jansson.h>
@@ -14,13 +15,6 @@ json_t *oven_json_list(const struct services *services);
 
 /* The "oven" of a SNAPSHOT: the default template's, with the counts of the whole worker. */
 json_t *oven_json_default(const struct services *services);
-
-/* What an OVEN message wants; fields that it does not name are as they were. */
-struct oven_change {
-    char template_name[NAME_MAX_LEN + 1];                   /* "": the default one */
-    int64_t min_available, max_runners, mem_target_percent; /* -1: not named */
-    int paused, draining;                                   /* -1: not named */
-};
 
 /* Check against the worker's bounds, and change. */
 int oven_json_change(const struct services *services, struct oven *oven,

@@ -189,11 +189,13 @@ static void do_oven(struct client *client, const struct frame *frame)
     struct services *services = client->server->services;
     struct err err;
     struct oven_change change;
-    if (op_oven_parse(frame->payload, frame->len, &change, &err) != 0) {
+    if (oven_change_parse(frame->payload, frame->len, &change, &err) != 0) {
         refuse(client, &err);
         return;
     }
     struct oven *oven = pantry_find(services->pantry, change.template_name, &err);
+    if (!oven && err.code == ERR_NOT_AVAILABLE) /* to a run it would be that */
+        err.code = ERR_NOT_FOUND;
     if (!oven || oven_json_change(services, oven, &change, &err) != 0) {
         refuse(client, &err);
         return;

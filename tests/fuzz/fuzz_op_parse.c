@@ -1,6 +1,7 @@
 /* The operations that a worker is asked for: the first byte says which. */
 #include "fuzz.h"
 
+#include "../../src/common/oven_change.h"
 #include "../../src/common/str.h"
 #include "../../src/worker/op_parse.h"
 
@@ -73,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_failed(&err);
         break;
     case 5:
-        if (op_oven_parse(text, len, &change, &err) != 0)
+        if (oven_change_parse(text, len, &change, &err) != 0)
             check_failed(&err);
         else
             must((!change.template_name[0] || id_name_valid(change.template_name)) &&

@@ -161,6 +161,9 @@ static void begin_operation(struct fake_op *op, const struct frame *frame)
     case FRAME_DESTROY:
         seen->destroys++;
         break;
+    case FRAME_OVEN:
+        seen->ovens++;
+        break;
     default:
         seen->zombies++;
     }

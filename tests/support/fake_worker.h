@@ -15,7 +15,7 @@ struct fake_op;
 
 /* What a script may look at; all of it has come when the script is called. */
 struct fake_request {
-    enum frame_type type; /* RUN, EXEC, DESTROY, ZOMBIES */
+    enum frame_type type; /* RUN, EXEC, DESTROY, ZOMBIES, OVEN */
     json_t *message;
     struct buf code, input;
 };
@@ -27,7 +27,7 @@ typedef void (*fake_script)(struct fake_op *op, const struct fake_request *reque
 
 /* Counts of what came. */
 struct fake_seen {
-    unsigned connections, runs, execs, destroys, zombies, watches;
+    unsigned connections, runs, execs, destroys, zombies, watches, ovens;
     unsigned abandoned; /* operations whose connection the manager closed before their end */
     unsigned open;      /* operations that are going on */
 };

@@ -153,6 +153,9 @@ class Client:
     def post(self, path, fields):
         return self.ask("POST", path, fields)
 
+    def patch(self, path, fields):
+        return self.ask("PATCH", path, fields)
+
     def delete(self, path):
         return self.ask("DELETE", path)
 

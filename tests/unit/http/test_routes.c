@@ -87,8 +87,10 @@ static void test_not_allowed(void **state)
     assert_string_equal(allow, "POST, OPTIONS");
     assert_null(find(HTTP_OPTIONS, "/healthz"));
     assert_string_equal(allow, "GET, HEAD, OPTIONS");
+    assert_null(find(HTTP_POST, "/api/v1/workers/local/oven"));
+    assert_string_equal(allow, "GET, HEAD, PATCH, OPTIONS");
     assert_null(find(HTTP_OPTIONS, "*"));
-    assert_contains(allow, "DELETE");
+    assert_string_equal(allow, "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
 }
 
 int main(void)

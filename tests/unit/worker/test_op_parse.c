@@ -313,64 +313,6 @@ static void zombies(void **state)
                  "x: unknown field");
 }
 
-static int parse_oven(const char *text, struct oven_change *change, struct err *err)
-{
-    const char *json = json_of(text);
-    return op_oven_parse(json, strlen(json), change, err);
-}
-
-static void oven(void **state)
-{
-    struct oven_change change;
-    struct err err;
-    (void)state;
-    assert_ok(parse_oven("{'template':'native','minAvailable':2,'memTarget':0,'maxRunners':16,"
-                         "'paused':false,'draining':true}",
-                         &change, &err),
-              err);
-    assert_string_equal(change.template_name, "native");
-    assert_int_equal(change.min_available, 2);
-    assert_int_equal(change.mem_target_percent, 0);
-    assert_int_equal(change.max_runners, 16);
-    assert_int_equal(change.paused, 0);
-    assert_int_equal(change.draining, 1);
-    assert_ok(parse_oven("{}", &change, &err), err);
-    assert_string_equal(change.template_name, "");
-    assert_int_equal(change.min_available, -1);
-    assert_int_equal(change.mem_target_percent, -1);
-    assert_int_equal(change.max_runners, -1);
-    assert_int_equal(change.paused, -1);
-    assert_int_equal(change.draining, -1);
-}
-
-static void bad_changes_of_an_oven(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *words;
-    } cases[] = {
-        {"{'template':'Native'}", "template: must match"},
-        {"{'template':'../x'}", "template: must match"},
-        {"{'template':7}", "template"},
-        {"{'minAvailable':-1}", "minAvailable: -1 is out of bounds"},
-        {"{'minAvailable':10001}", "10000"},
-        {"{'memTarget':101}", "memTarget: 101 is out of bounds"},
-        {"{'maxRunners':0}", "maxRunners: 0 is out of bounds"},
-        {"{'maxRunners':1.5}", "maxRunners"},
-        {"{'paused':1}", "paused"},
-        {"{'draining':'no'}", "draining"},
-        {"{'drained':true}", "drained"},
-        {"[]", "object"},
-        {"", "JSON"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct oven_change change;
-        struct err err;
-        assert_fails(parse_oven(cases[i].text, &change, &err), err, ERR_BAD_REQUEST,
-                     cases[i].words);
-    }
-}
-
 static void hello(void **state)
 {
     struct err err;
@@ -397,8 +339,6 @@ int main(void)
         cmocka_unit_test(too_many_files),
         cmocka_unit_test(destroy),
         cmocka_unit_test(zombies),
-        cmocka_unit_test(oven),
-        cmocka_unit_test(bad_changes_of_an_oven),
         cmocka_unit_test(hello),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
