@@ -10,6 +10,7 @@
 #include "../http/server.h"
 #include "../link/ssh.h"
 #include "../manager/provision.h"
+#include "../manager/upgrade.h"
 #include "privileges.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ struct manager {
     struct fleet *fleet;
     struct provisioner *provisioner;
     struct workers *workers;
+    struct upgrades *upgrades;
     struct http_server *server;
     unsigned leave_turns;
     bool left;
@@ -52,6 +54,7 @@ static void leave(struct manager *manager)
         return;
     manager->left = true;
     http_server_destroy(manager->server);
+    upgrades_destroy(manager->upgrades);
     provisioner_destroy(manager->provisioner);
     fleet_destroy(manager->fleet);
     tokens_destroy(manager->tokens);
@@ -209,6 +212,8 @@ static int start(struct manager *manager, struct err *err)
         return -1;
     const struct ssh_place place = ssh_place(manager);
     manager->provisioner = provisioner_create(&manager->loop, &place, self);
+    manager->upgrades =
+        upgrades_create(&manager->loop, manager->fleet, manager->workers, manager->provisioner);
     const struct app app = {
         .loop = &manager->loop,
         .config = &manager->config,

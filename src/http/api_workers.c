@@ -13,9 +13,15 @@
 static struct worker_view view_of(const struct exchange *exchange, const struct worker *worker)
 {
     const struct app *app = exchange->app;
-    struct worker_view view = {.worker = worker, .leaving = fleet_leaving(app->fleet, worker)};
-    if (exchange->admin) /* it names hosts, users and files of keys */
-        view.spec = workers_spec(app->workers, worker_name(worker), &view.source);
+    struct worker_view view = {
+        .worker = worker,
+        .leaving = fleet_leaving(app->fleet, worker),
+        .admin = exchange->admin,
+    };
+    if (!exchange->admin) /* it names hosts, users and files of keys */
+        return view;
+    view.spec = workers_spec(app->workers, worker_name(worker), &view.source);
+    view.provision = provisioner_find(app->provisioner, worker_name(worker));
     return view;
 }
 
@@ -43,8 +49,10 @@ void api_workers_list(struct exchange *exchange)
 
 static void answer_worker(struct exchange *exchange, int status, const char *name)
 {
-    const struct worker *worker = fleet_worker(exchange->app->fleet, name);
-    if (!worker) {
+    const struct app *app = exchange->app;
+    const struct worker *worker = fleet_worker(app->fleet, name);
+    const struct provision *at = worker ? NULL : provisioner_find(app->provisioner, name);
+    if (!worker && !(exchange->admin && at && at->state == PROVISION_RUNNING)) {
         struct err err;
         err_set(&err, ERR_NOT_FOUND, "there is no worker \"%s\"", name);
         exchange_fail(exchange, &err);
@@ -53,7 +61,10 @@ static void answer_worker(struct exchange *exchange, int status, const char *nam
     struct buf body;
     buf_init(&body, EXCHANGE_ANSWER_MAX);
     struct json_writer json = {.buf = &body};
-    put_worker(&json, exchange, worker);
+    if (worker)
+        put_worker(&json, exchange, worker);
+    else
+        worker_json_put_provision(&json, at);
     exchange_answer(exchange, status, &body);
 }
 

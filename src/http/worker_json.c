@@ -1,5 +1,7 @@
 #include "worker_json.h"
 
+#include "../common/clock.h"
+
 #include <stdio.h>
 
 static double percent(int64_t part, int64_t whole)
@@ -7,17 +9,29 @@ static double percent(int64_t part, int64_t whole)
     return whole > 0 ? (double)part * 100 / (double)whole : 0;
 }
 
-void worker_json_put_link(struct json_writer *json, const struct worker *worker)
+static const char *link_state(const struct worker *worker)
+{
+    if (worker_up(worker))
+        return "up";
+    if (worker_get_upgrade(worker) == WORKER_UPGRADING)
+        return "upgrading";
+    return worker_outdated(worker) || worker_too_new(worker) ? "refused" : "down";
+}
+
+static void put_link(struct json_writer *json, const struct worker *worker, bool admin)
 {
     const struct link_status *link = link_get_status(worker_link(worker));
+    int64_t since_us = clock_now(&clock_system) - worker_since_us(worker);
     json_put_open(json, "link", '{');
-    json_put_text(json, "state", worker_up(worker) ? "up" : "down");
-    json_put_int(json, "since", link->since_ms);
-    if (worker_latency_ms(worker) >= 0)
-        json_put_ms(json, "latency", worker_latency_ms(worker));
+    json_put_text(json, "state", link_state(worker));
+    json_put_int(json, "since", clock_wall_ms() - since_us / US_PER_MS);
+    if (link->latency_us > 0)
+        json_put_ms(json, "latency", (double)link->latency_us / US_PER_MS);
     else
         json_put_null(json, "latency");
     json_put_text_or_null(json, "lastError", worker_last_error(worker));
+    if (admin) /* it names hosts, users and files of keys */
+        json_put_text_or_null(json, "lastLine", link->last_line);
     json_close(json, '}');
 }
 
@@ -29,7 +43,7 @@ static void put_load(struct json_writer *json, const struct worker_figures *figu
     json_close(json, ']');
 }
 
-void worker_json_put_worker(struct json_writer *json, const struct worker *worker)
+static void put_worker(struct json_writer *json, const struct worker *worker, bool admin)
 {
     char environment[120];
     const struct worker_figures *figures = worker_get_figures(worker);
@@ -43,9 +57,14 @@ void worker_json_put_worker(struct json_writer *json, const struct worker *worke
     json_put_int(json, "startedAt", figures->started_ms);
     json_put_text(json, "environment", environment);
     json_put_text(json, "version", figures->version);
-    worker_json_put_link(json, worker);
+    put_link(json, worker, admin);
     put_load(json, figures);
     json_close(json, '}');
+}
+
+void worker_json_put_worker(struct json_writer *json, const struct worker *worker)
+{
+    put_worker(json, worker, false);
 }
 
 void worker_json_put_oven(struct json_writer *json, const struct worker *worker)
@@ -175,6 +194,23 @@ static void put_spec(struct json_writer *json, const struct worker_spec *spec)
     json_close(json, '}');
 }
 
+/* While its host is looked at or installed. */
+static void put_provision(struct json_writer *json, const struct provision *at)
+{
+    if (!at || at->state != PROVISION_RUNNING) {
+        json_put_null(json, "provision");
+        return;
+    }
+    json_put_open(json, "provision", '{');
+    json_put_bool(json, "install", at->install);
+    json_put_text(json, "step", at->step);
+    if (at->percent >= 0)
+        json_put_int(json, "percent", at->percent);
+    else
+        json_put_null(json, "percent");
+    json_close(json, '}');
+}
+
 void worker_json_put_view(struct json_writer *json, const struct worker_view *view)
 {
     static const char *const sources[] = {
@@ -186,13 +222,13 @@ void worker_json_put_view(struct json_writer *json, const struct worker_view *vi
     json_put_text(json, "status", status_of(view));
     json_put_text_or_null(json, "why", health->failing ? health->why : "");
     json_put_text(json, "location", link_location(worker_link(worker)));
-    worker_json_put_link(json, worker);
+    put_link(json, worker, view->admin);
     json_put_int(json, "operations", worker_get_load(worker)->operations);
     json_put_int(json, "failures", (int64_t)health->total);
     json_put_text_or_null(json, "lastFailure", health->why);
     put_runners(json, worker);
     if (worker_get_figures(worker)) {
-        worker_json_put_worker(json, worker);
+        put_worker(json, worker, view->admin);
         worker_json_put_oven(json, worker);
         put_ovens(json, worker_get_figures(worker));
         worker_json_put_memory(json, worker);
@@ -204,5 +240,17 @@ void worker_json_put_view(struct json_writer *json, const struct worker_view *vi
         json_put_text(json, "source", sources[view->source]);
         put_spec(json, view->spec);
     }
+    if (view->admin)
+        put_provision(json, view->provision);
+    json_close(json, '}');
+}
+
+void worker_json_put_provision(struct json_writer *json, const struct provision *at)
+{
+    json_open(json, '{');
+    json_put_text(json, "name", at->spec.name);
+    json_put_text(json, "status", "provisioning");
+    put_spec(json, &at->spec);
+    put_provision(json, at);
     json_close(json, '}');
 }

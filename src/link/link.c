@@ -5,6 +5,7 @@
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../common/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,31 @@ static void conn_failed(struct link_conn *conn, const struct err *why)
     link_conn_destroy(conn);
 }
 
+/* One that tells no version fits when its protocol does. */
+static enum link_fit fit_of(const char *program, int64_t protocol)
+{
+    struct version theirs, ours;
+    if (protocol != PROTOCOL_VERSION)
+        return protocol < PROTOCOL_VERSION ? LINK_OLDER : LINK_NEWER;
+    if (!version_parse(program, &theirs) || !version_parse(CODELAND_VERSION, &ours))
+        return LINK_FITS;
+    int compared = version_compare(&theirs, &ours);
+    return compared == 0 ? LINK_FITS : compared < 0 ? LINK_OLDER : LINK_NEWER;
+}
+
+static int refuse_version(enum link_fit fit, const char *program, int64_t protocol, struct err *err)
+{
+    return err_set(err, ERR_BAD_GATEWAY,
+                   "the worker (%.40s, protocol %d) is %s than this manager (codeland %s, protocol "
+                   "%d): %s",
+                   program, (int)protocol, fit == LINK_OLDER ? "older" : "newer", CODELAND_VERSION,
+                   PROTOCOL_VERSION,
+                   fit == LINK_OLDER
+                       ? "systemctl restart codeland-worker there when this version is installed, "
+                         "codeland worker doctor NAME --install when not"
+                       : "install its version here, too, and restart the manager");
+}
+
 static int check_hello(struct link *link, const struct frame *frame, struct err *err)
 {
     if (frame->type == FRAME_LINK_ERROR) {
@@ -108,11 +134,9 @@ static int check_hello(struct link *link, const struct frame *frame, struct err 
     if (json_get_string(hello, "program", false, &program, NULL, err) != 0)
         return -1;
     str_format(link->status.program, sizeof(link->status.program), "%s", program);
-    if (protocol != PROTOCOL_VERSION)
-        return err_set(err, ERR_BAD_GATEWAY,
-                       "the worker (%.40s) speaks protocol %d, this manager (codeland %s) %d: "
-                       "install it again (codeland worker doctor NAME --install)",
-                       program, (int)protocol, CODELAND_VERSION, PROTOCOL_VERSION);
+    link->status.fit = fit_of(program, protocol);
+    if (link->status.fit != LINK_FITS)
+        return refuse_version(link->status.fit, program, protocol, err);
     return 0;
 }
 

@@ -72,14 +72,20 @@ void link_conn_resume(struct link_conn *conn);
 /* Closes at once, which abandons an operation that is not over. NULL is fine. */
 void link_conn_destroy(struct link_conn *conn);
 
+/* The worker beside this manager: by the protocol, and when that is the same, by the version. Only
+ * one that fits is used.
+ */
+enum link_fit { LINK_FITS, LINK_OLDER, LINK_NEWER };
+
 /* Up: the worker's last hello was good, and no connection has failed since. */
 struct link_status {
     bool up;
     int64_t since_ms; /* wall time of the last change; 0: never connected */
     char last_error[ERR_MSG_SIZE];
     int64_t latency_us;  /* from connect to the worker's hello, last; 0: not known */
-    char last_line[240]; /* what the transport's program (ssh) said last; "" */
-    char program[64];    /* of the worker's hello: "codeland-worker 0.1.0" */
+    char last_line[240]; /* what the transport's program (ssh) said last, without secrets; "" */
+    char program[64];    /* of the worker's hello: "codeland-worker 0.1.0"; "" before the first */
+    enum link_fit fit;   /* by its last hello */
 };
 
 const struct link_status *link_get_status(const struct link *link);

@@ -51,6 +51,9 @@ struct ssh_command *ssh_command_start(uv_loop_t *loop, const struct worker_spec 
                                       struct err *err);
 void ssh_command_destroy(struct ssh_command *command); /* NULL is fine */
 
+/* What it said last on stderr, without secrets; "". */
+const char *ssh_command_last_line(const struct ssh_command *command);
+
 /* The host's key and its type after ERR_HOST_KEY; "" when it is unknown to us. */
 const char *ssh_command_key(const struct ssh_command *command);
 const char *ssh_command_key_type(const struct ssh_command *command);

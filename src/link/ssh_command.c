@@ -123,3 +123,8 @@ int64_t ssh_command_sent(const struct ssh_command *command)
     off_t at = command->input >= 0 ? lseek(command->input, 0, SEEK_CUR) : 0;
     return at > 0 ? at : 0;
 }
+
+const char *ssh_command_last_line(const struct ssh_command *command)
+{
+    return command->story.last_line;
+}

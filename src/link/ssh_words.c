@@ -1,5 +1,6 @@
 #include "ssh_words.h"
 
+#include "../common/mask.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -140,7 +141,7 @@ void ssh_story_line(struct ssh_story *story, const char *line)
     if (line[0] == '\0' || line[0] == '@') /* a frame around a warning */
         story->key_changed |= strstr(line, "IDENTIFICATION HAS CHANGED") != NULL;
     else
-        str_format(story->last_line, sizeof(story->last_line), "%s", line);
+        mask_secrets(line, story->last_line, sizeof(story->last_line));
     story->key_refused |= str_starts_with(line, "Host key verification failed");
     story->login_refused |= strstr(line, "Permission denied (") != NULL ||
                             strstr(line, "Too many authentication failures") != NULL;

@@ -31,7 +31,7 @@ void ssh_words_free(char **words);
 bool ssh_path_plain(const char *path);
 
 struct ssh_story {
-    char last_line[240];          /* of stderr, for people */
+    char last_line[240];          /* of stderr, for people: without secrets */
     char key[WORKER_KEY_LEN + 1]; /* the host's, when it was refused or is not known */
     char key_type[32];
     bool key_refused, key_changed, login_refused;

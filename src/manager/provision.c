@@ -26,31 +26,30 @@
  */
 enum stage { STAGE_CHECK, STAGE_PREPARE, STAGE_COPY, STAGE_START, STAGE_RECHECK };
 
-/* The programs of a worker's host, where they are here, and the command that takes one there. The
- * rename comes last: a worker that runs keeps its old file.
- */
-#define TAKE(path, mode)                                                                           \
-    "sh -c 'umask 022; cat >" path ".new && chmod " mode " " path ".new && mv -f " path            \
-    ".new " path "'"
+/* What a worker's host has of ours: where it is here, and there. */
 #define LIBEXEC "/usr/local/libexec/codeland/"
-#define SHARE "/usr/local/share/codeland/templates/"
+#define SHARE "/usr/local/share/codeland/"
 static const struct file {
-    const char *name, *built, *installed, *there, *take;
+    const char *name, *built, *installed, *there, *mode;
     bool program; /* of the worker: a change asks for its restart */
 } files[] = {
-    {"codeland", "src/cli", "bin", "/usr/local/bin/codeland",
-     TAKE("/usr/local/bin/codeland", "755"), false},
-    {"crunner", "src/agent", "libexec/codeland", LIBEXEC "crunner", TAKE(LIBEXEC "crunner", "755"),
-     true},
-    {"codeland-worker", "src/worker", "libexec/codeland", LIBEXEC "codeland-worker",
-     TAKE(LIBEXEC "codeland-worker", "755"), true},
-    {"make-rootfs", "templates", "share/codeland/templates", SHARE "make-rootfs",
-     TAKE(SHARE "make-rootfs", "755"), false},
-    {"base.conf", "templates", "share/codeland/templates", SHARE "base.conf",
-     TAKE(SHARE "base.conf", "644"), false},
-    {"languages.tar", "languages", "share/codeland", "/usr/local/share/codeland/languages.tar",
-     TAKE("/usr/local/share/codeland/languages.tar", "644"), false},
+    {"codeland", "src/cli", "bin", "/usr/local/bin/codeland", "755", false},
+    {"crunner", "src/agent", "libexec/codeland", LIBEXEC "crunner", "755", true},
+    {"codeland-worker", "src/worker", "libexec/codeland", LIBEXEC "codeland-worker", "755", true},
+    {"make-rootfs", "templates", "share/codeland/templates", SHARE "templates/make-rootfs", "755",
+     false},
+    {"base.conf", "templates", "share/codeland/templates", SHARE "templates/base.conf", "644",
+     false},
+    {"languages.tar", "languages", "share/codeland", SHARE "languages.tar", "644", false},
 };
+
+/* Takes a file there: its path, mode, SHA-256 and path. One that comes incomplete, because the
+ * connection or the room on the disk ended, is dropped. The rename comes last: a worker that runs
+ * keeps its old file, and of two managers that do the same each does it wholly.
+ */
+#define TAKE                                                                                       \
+    "%ssh -c 'umask 022; new=$(mktemp %s.XXXXXX) && cat >$new && chmod %s $new && "                \
+    "echo \"%s  $new\" | sha256sum -c --status - && mv -f $new %s || { rm -f $new; exit 1; }'"
 
 struct task {
     struct provision at;
@@ -70,6 +69,7 @@ struct provisioner {
     char *folder, *config, *self;
     struct task *tasks;
     size_t count;
+    struct listeners listeners;
 };
 
 static int run(struct task *task, enum stage stage);
@@ -85,6 +85,7 @@ static void over(struct task *task, const struct err *err)
         log_warn("worker host not ready", LOG_S("worker", task->at.spec.name), LOG_ERR(err));
     else
         log_info("worker host ready", LOG_S("worker", task->at.spec.name));
+    listeners_tell(&task->provisioner->listeners);
 }
 
 static int open_file(const struct task *task, const struct file *file, struct err *err)
@@ -98,12 +99,11 @@ static int open_file(const struct task *task, const struct file *file, struct er
 }
 
 /* Files of a few megabytes, seen seldom: the loop waits some milliseconds. */
-static bool has_sum(int fd, const char *hash)
+static bool make_sum(int fd, char hex[PROVISION_SUM_LEN + 1])
 {
     struct stat st;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
-    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
     if (fstat(fd, &st) != 0 || st.st_size == 0)
         return false;
     void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -113,7 +113,7 @@ static bool has_sum(int fd, const char *hash)
     munmap(bytes, (size_t)st.st_size);
     for (unsigned i = 0; made && i < len; i++)
         snprintf(hex + (size_t)2 * i, 3, "%02x", digest[i]);
-    return made && strcmp(hex, hash) == 0;
+    return made && len == PROVISION_SUM_LEN / 2;
 }
 
 static void on_sum(const char *there, const char *hash, void *data)
@@ -121,9 +121,10 @@ static void on_sum(const char *there, const char *hash, void *data)
     struct task *task = data;
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         struct err err;
+        char ours[PROVISION_SUM_LEN + 1];
         cleanup_close int fd = -1;
         if (strcmp(files[i].there, there) == 0 && (fd = open_file(task, &files[i], &err)) >= 0)
-            task->same[i] = has_sum(fd, hash);
+            task->same[i] = make_sum(fd, ours) && strcmp(ours, hash) == 0;
     }
 }
 
@@ -207,10 +208,25 @@ static void go_on(struct task *task)
     run(task, next);
 }
 
+/* A script's own words, or the last of the command that failed. */
+static void explain(const struct task *task, int status, const char *last_line, struct err *err)
+{
+    if (task->facts.failed[0])
+        err_set(err, ERR_NOT_AVAILABLE, "%s", task->facts.failed);
+    else if (last_line[0])
+        err_set(err, ERR_NOT_AVAILABLE,
+                "%.100s: %.150s; mend that there, then: codeland worker doctor %s --install",
+                task->at.step, last_line, task->at.spec.name);
+    else
+        err_set(err, ERR_NOT_AVAILABLE, "%.150s: ended with %d on the host", task->at.step, status);
+}
+
 static void on_done(int status, const struct err *err, void *data)
 {
     struct task *task = data;
     struct err why;
+    if (!err && status != 0)
+        explain(task, status, ssh_command_last_line(task->command), &why);
     if (err && err->code == ERR_HOST_KEY) {
         strcpy(task->at.host_key, ssh_command_key(task->command));
         strcpy(task->at.host_key_type, ssh_command_key_type(task->command));
@@ -220,11 +236,6 @@ static void on_done(int status, const struct err *err, void *data)
     if (err) {
         over(task, err);
     } else if (status != 0) {
-        if (task->facts.failed[0])
-            err_set(&why, ERR_NOT_AVAILABLE, "%s", task->facts.failed);
-        else
-            err_set(&why, ERR_NOT_AVAILABLE, "%.150s: ended with %d on the host", task->at.step,
-                    status);
         over(task, &why);
     } else {
         go_on(task);
@@ -274,25 +285,43 @@ static void name_step(struct task *task, enum stage stage)
         str_format(task->at.step, sizeof(task->at.step), "%s", steps[stage]);
 }
 
+/* The command of a stage, and the file that becomes its input; -1 with err. */
+static int make_command(struct task *task, enum stage stage, char *command, size_t room,
+                        struct err *err)
+{
+    bool look = stage == STAGE_CHECK || stage == STAGE_RECHECK;
+    const char *sudo = !look && task->facts.sudo ? "sudo -n " : "";
+    const struct file *file = &files[task->file];
+    struct stat st;
+    char sum[PROVISION_SUM_LEN + 1];
+    task->size = 0;
+    if (stage != STAGE_COPY) {
+        str_format(command, room, "%ssh -s", sudo);
+        return make_script(task, stage, err);
+    }
+    cleanup_close int fd = open_file(task, file, err);
+    if (fd < 0)
+        return -1;
+    if (!make_sum(fd, sum) || fstat(fd, &st) != 0)
+        return err_set(err, ERR_INTERNAL, "cannot read %s", file->name);
+    task->size = st.st_size;
+    str_format(command, room, TAKE, sudo, file->there, file->mode, sum, file->there);
+    return steal_fd(&fd);
+}
+
 static int run(struct task *task, enum stage stage)
 {
     struct err err;
-    struct stat st;
     const struct provisioner *provisioner = task->provisioner;
     const struct ssh_place place = {.folder = provisioner->folder, .config = provisioner->config};
-    bool copy = stage == STAGE_COPY, look = stage == STAGE_CHECK || stage == STAGE_RECHECK;
-    char command[300];
+    char command[600];
     task->stage = stage;
     name_step(task, stage);
-    if (look) {
+    if (stage == STAGE_CHECK || stage == STAGE_RECHECK) {
         task->at.checks_len = 0;
         memset(task->same, 0, sizeof(task->same));
     }
-    str_format(command, sizeof(command), "%s%s", !look && task->facts.sudo ? "sudo -n " : "",
-               copy ? files[task->file].take : "sh -s");
-    cleanup_close int input =
-        copy ? open_file(task, &files[task->file], &err) : make_script(task, stage, &err);
-    task->size = input >= 0 && copy && fstat(input, &st) == 0 ? st.st_size : 0;
+    cleanup_close int input = make_command(task, stage, command, sizeof(command), &err);
     if (input >= 0)
         task->command = ssh_command_start(provisioner->loop, &task->at.spec, &place, command,
                                           steal_fd(&input), &command_ops, task, &err);
@@ -359,6 +388,16 @@ int provisioner_start(struct provisioner *provisioner, const struct worker_spec 
     task->at.percent = -1;
     run(task, STAGE_CHECK);
     return 0;
+}
+
+void provisioner_listen(struct provisioner *provisioner, struct listener *listener)
+{
+    listeners_add(&provisioner->listeners, listener);
+}
+
+void provisioner_unlisten(struct provisioner *provisioner, struct listener *listener)
+{
+    listeners_remove(&provisioner->listeners, listener);
 }
 
 const struct provision *provisioner_find(struct provisioner *provisioner, const char *name)

@@ -6,6 +6,7 @@
 #define MANAGER_PROVISION_H
 
 #include "../link/ssh.h"
+#include "listeners.h"
 
 #include <jansson.h>
 
@@ -42,6 +43,10 @@ void provisioner_destroy(struct provisioner *provisioner); /* ends what runs; NU
 /* ERR_BAD_REQUEST for a worker on this machine, ERR_NAME_TAKEN while one of that name runs. */
 int provisioner_start(struct provisioner *provisioner, const struct worker_spec *spec, bool install,
                       struct err *err);
+
+/* Tells the listener when a task is over; provisioner_find has it then. */
+void provisioner_listen(struct provisioner *provisioner, struct listener *listener);
+void provisioner_unlisten(struct provisioner *provisioner, struct listener *listener);
 
 /* Of the last task of that name; NULL: there was none. Valid until the loop's next turn. */
 const struct provision *provisioner_find(struct provisioner *provisioner, const char *name);

@@ -1,5 +1,6 @@
 #include "provision_line.h"
 
+#include "../common/mask.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -28,8 +29,8 @@ static void take_check(struct provision *provision, char *fields[FIELDS_MAX])
     struct provision_check *check = &provision->checks[provision->checks_len++];
     str_format(check->name, sizeof(check->name), "%s", fields[1]);
     str_format(check->level, sizeof(check->level), "%s", fields[2]);
-    str_format(check->text, sizeof(check->text), "%s", fields[3]);
-    str_format(check->fix, sizeof(check->fix), "%s", fields[4]);
+    mask_secrets(fields[3], check->text, sizeof(check->text));
+    mask_secrets(fields[4], check->fix, sizeof(check->fix));
 }
 
 /* They become part of a script: nothing but what a package's name may hold. */
@@ -64,9 +65,9 @@ void provision_line(struct provision *provision, struct provision_facts *facts, 
     else if (strcmp(fields[0], "sum") == 0)
         sum(fields[1], fields[2], data);
     else if (strcmp(fields[0], "step") == 0)
-        str_format(provision->step, sizeof(provision->step), "%s", fields[1]);
+        mask_secrets(fields[1], provision->step, sizeof(provision->step));
     else if (strcmp(fields[0], "failed") == 0)
-        str_format(facts->failed, sizeof(facts->failed), "%s", fields[1]);
+        mask_secrets(fields[1], facts->failed, sizeof(facts->failed));
 }
 
 /* What prepare.sh and start.sh see to. */

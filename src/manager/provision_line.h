@@ -16,7 +16,9 @@ struct provision_facts {
     char failed[200];                        /* why a script gave up; "" */
 };
 
-/* Takes a line into provision and facts; sum is called for each file. Others are ignored. */
+/* Takes a line into provision and facts, without secrets; sum is called for each file. Others are
+ * ignored.
+ */
 void provision_line(struct provision *provision, struct provision_facts *facts, const char *line,
                     void (*sum)(const char *file, const char *hash, void *data), void *data);
 

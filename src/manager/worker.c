@@ -4,6 +4,7 @@
 #include "../common/json.h"
 #include "../common/log.h"
 #include "../common/mem.h"
+#include "../common/str.h"
 
 #include <string.h>
 
@@ -27,6 +28,9 @@ struct worker {
     struct listeners listeners;
     struct worker_load load;
     struct health health;
+    enum link_fit fit;           /* as the listeners were told */
+    enum worker_upgrade upgrade; /* while it is outdated */
+    char upgrade_why[ERR_MSG_SIZE];
     bool draining, removed;
 };
 
@@ -42,6 +46,21 @@ static void set_up(struct worker *worker, bool up)
         log_info("worker up", LOG_S("worker", worker->name));
     else
         log_warn("worker down", LOG_S("worker", worker->name), LOG_S("error", worker->last_error));
+    listeners_tell(&worker->listeners);
+}
+
+/* After a hello, and once it is known whether the worker is up. */
+static void note_fit(struct worker *worker)
+{
+    enum link_fit fit = link_get_status(worker->link)->fit;
+    if (worker->fit == fit)
+        return;
+    worker->fit = fit;
+    worker->upgrade = WORKER_UPGRADE_NONE;
+    worker->upgrade_why[0] = '\0';
+    if (fit != LINK_FITS)
+        log_warn("worker of another version: not used", LOG_S("worker", worker->name),
+                 LOG_S("program", link_get_status(worker->link)->program));
     listeners_tell(&worker->listeners);
 }
 
@@ -71,6 +90,7 @@ static void watch_failed(struct worker *worker, const struct err *why)
     if (worker->up)
         count_failure(worker, why);
     set_up(worker, false);
+    note_fit(worker);
 }
 
 static void on_silence(uv_timer_t *timer)
@@ -112,6 +132,7 @@ static int on_snapshot(struct worker *worker, const json_t *json, struct err *er
     json_decref(worker->templates);
     worker->templates = json_incref(json_object_get(json, "templates"));
     worker->backoff_ms = WORKER_BACKOFF_MIN_MS;
+    note_fit(worker);
     set_up(worker, true);
     return 0;
 }
@@ -262,7 +283,30 @@ double worker_latency_ms(const struct worker *worker)
 
 const char *worker_last_error(const struct worker *worker)
 {
-    return worker->last_error;
+    return worker->upgrade_why[0] ? worker->upgrade_why : worker->last_error;
+}
+
+bool worker_outdated(const struct worker *worker)
+{
+    return worker->fit == LINK_OLDER;
+}
+
+bool worker_too_new(const struct worker *worker)
+{
+    return worker->fit == LINK_NEWER;
+}
+
+void worker_set_upgrade(struct worker *worker, enum worker_upgrade upgrade, const char *why)
+{
+    if (!worker_outdated(worker))
+        return;
+    worker->upgrade = upgrade;
+    str_format(worker->upgrade_why, sizeof(worker->upgrade_why), "%s", why);
+}
+
+enum worker_upgrade worker_get_upgrade(const struct worker *worker)
+{
+    return worker->upgrade;
 }
 
 const struct worker_figures *worker_get_figures(const struct worker *worker)

@@ -78,6 +78,19 @@ double worker_latency_ms(const struct worker *worker);
 /* What went wrong last, "" when nothing ever did. */
 const char *worker_last_error(const struct worker *worker);
 
+/* Its last hello told an older, or a newer version than this manager's: it is down until one fits.
+ * The listeners hear when that begins.
+ */
+bool worker_outdated(const struct worker *worker);
+bool worker_too_new(const struct worker *worker);
+
+/* What is done about an outdated one; over by itself when its hello fits. why (copied) is told as
+ * its last error; "": the link's own.
+ */
+enum worker_upgrade { WORKER_UPGRADE_NONE, WORKER_UPGRADING, WORKER_UPGRADE_FAILED };
+void worker_set_upgrade(struct worker *worker, enum worker_upgrade upgrade, const char *why);
+enum worker_upgrade worker_get_upgrade(const struct worker *worker);
+
 /* The last SNAPSHOT, also of a worker that is down; NULL before the first. */
 const struct worker_figures *worker_get_figures(const struct worker *worker);
 

@@ -101,6 +101,15 @@ else
     check disk bad "$free MiB free at $at, $need are needed" "make room on $(df -Pk "$at" | awk 'NR == 2 { print $6 }')"
 fi
 
+at=/usr/local/libexec/codeland
+while [ ! -d "$at" ]; do at=$(dirname "$at"); done
+free=$(($(df -Pk "$at" | awk 'NR == 2 { print $4 }') / 1024))
+if [ "$free" -ge 16 ]; then
+    check programs ok "$free MiB free at $at"
+else
+    check programs bad "$free MiB free at $at, 16 are needed" "make room on $(df -Pk "$at" | awk 'NR == 2 { print $6 }')"
+fi
+
 skew=$(($(date +%s) - now))
 if [ "$skew" -ge -30 ] && [ "$skew" -le 30 ]; then
     check clock ok "as the manager's"

@@ -1,5 +1,5 @@
 # Builds the template when there is none, and starts the worker; as root. Reads: changed (1: its
-# program is a new one). Prints
+# programs are new ones; they may also have come with an earlier try that was interrupted). Prints
 #   step TEXT   failed TEXT
 set -u
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -42,6 +42,17 @@ running() {
     ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n "s|.* /proc/\([0-9]*\)/exe -> $worker\( (deleted)\)\{0,1\}\$|\1|p" |
         grep .
 }
+# Workers that somebody started from elsewhere; the socket, or its name, is theirs.
+others() {
+    ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.* -> \(/.*/codeland-worker\)\( (deleted)\)\{0,1\}$|\1|p' |
+        grep -vx "$worker" | sort -u | grep .
+}
+if [ -S "$socket" ] && ! running >/dev/null && where=$(others); then
+    failed "the worker that listens at $socket is $(echo "$where" | head -n1), not $worker: upgrade it there, or stop it and install again"
+fi
+for pid in $(running); do
+    cmp -s "/proc/$pid/exe" "$worker" || changed=1
+done
 if [ -d /run/systemd/system ]; then
     step "starting the systemd unit codeland-worker"
     cat >/etc/systemd/system/codeland-worker.service <<'UNIT'

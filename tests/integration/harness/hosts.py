@@ -151,10 +151,10 @@ max_runners = {RUNNERS_MOST}
     def exec(self, *words, check=True):
         return subprocess.run(self.enter(*words), check=check, capture_output=True, text=True)
 
-    def start_worker(self):
+    def start_worker(self, program=places.WORKER):
         """As an administrator would who installed it by hand."""
         with open(f"{self.folder}/worker.log", "ab") as log:
-            subprocess.Popen(self.enter(places.WORKER), stdin=subprocess.DEVNULL, stdout=log,
+            subprocess.Popen(self.enter(program), stdin=subprocess.DEVNULL, stdout=log,
                              stderr=log, start_new_session=True)
         self.wait_worker()
         return self

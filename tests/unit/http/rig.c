@@ -74,6 +74,8 @@ void rig_start(struct rig *rig)
     worker_spec_init(&local, "local");
     assert_ok(worker_spec_set(&local, "socket", rig->socket, &err), err);
     assert_ok(workers_load(rig->workers, &none, &local, &err), err);
+    const struct ssh_place place = {.folder = rig->folder, .config = ""};
+    rig->provisioner = provisioner_create(&rig->loop, &place, "/nowhere/codeland");
     int fd = http_listen(rig->config.http_listen, &err);
     if (fd < 0)
         fail_msg("%s", err.msg);
@@ -87,6 +89,7 @@ void rig_start(struct rig *rig)
         .fleet = rig->fleet,
         .workers = rig->workers,
         .tokens = rig->tokens,
+        .provisioner = rig->provisioner,
         .languages = known_languages(),
     };
     rig->server = http_server_create(&app, fd, &rig->timeouts, &err);
@@ -98,6 +101,7 @@ void rig_start(struct rig *rig)
 void rig_stop(struct rig *rig)
 {
     http_server_destroy(rig->server); /* a test may have done so */
+    provisioner_destroy(rig->provisioner);
     fleet_destroy(rig->fleet);
     fake_worker_destroy(rig->fake);
     tokens_destroy(rig->tokens);

@@ -5,6 +5,7 @@
 #define HTTP_RIG_H
 
 #include "../../../src/http/server.h"
+#include "../../../src/manager/provision.h"
 #include "../../support/cm.h"
 #include "../../support/fake_worker.h"
 #include "../../support/loop_wait.h"
@@ -22,6 +23,7 @@ struct rig {
     struct tokens *tokens;
     struct fleet *fleet;
     struct workers *workers;
+    struct provisioner *provisioner; /* its ssh is what PATH has */
     struct http_server *server;
     int port;
     char admin[64];           /* the text of an admin's token */

@@ -5,6 +5,7 @@
 #include "../../support/scratch.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* A second worker, not yet known to the manager. */
 struct second {
@@ -106,6 +107,117 @@ static void test_add_and_look(void **state)
     assert_int_equal(answer.status, 200);
     assert_null(json_object_get(answer.json, "spec"));
     answer_free(&answer);
+}
+
+/* A host that is being made a worker is told of before it is one, and to administrators alone. */
+static void test_provisioning(void **state)
+{
+    struct second *second = *state;
+    struct rig *rig = second->rig;
+    struct answer answer;
+    char path[PATH_MAX + 20];
+    const char *ssh = scratch_path(rig->folder, "ssh");
+    scratch_write(ssh, "#!/bin/sh\nprintf 'step\\tfetching http://joe:pw@mirror/x\\n'\n"
+                       "exec sleep 1000\n");
+    chmod(ssh, 0755);
+    char *before = mem_strdup(getenv("PATH"));
+    snprintf(path, sizeof(path), "%s:/usr/bin:/bin", rig->folder);
+    setenv("PATH", path, 1);
+    call(second, "GET", "/api/v1/workers/new", NULL, 404);
+    call(second, "POST", "/api/v1/doctor", "{\"name\":\"new\",\"ssh\":\"root@host:1\"}", 202);
+    loop_wait(&rig->loop, strstr(provisioner_find(rig->provisioner, "new")->step, "fetching"));
+    setenv("PATH", before, 1);
+    free(before);
+    rig_call(rig, "GET", "/api/v1/workers/new", rig->admin, NULL, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer_text(&answer, "status"), "provisioning");
+    const json_t *provision = json_object_get(answer.json, "provision");
+    assert_string_equal(json_string_value(json_object_get(provision, "step")),
+                        "fetching http://***@mirror/x");
+    assert_true(json_is_null(json_object_get(provision, "percent")));
+    assert_true(json_is_false(json_object_get(provision, "install")));
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(answer.json, "spec"), "ssh")),
+        "root@host:1");
+    answer_free(&answer);
+    rig_call(rig, "GET", "/api/v1/workers/new", rig->user, NULL, &answer);
+    assert_error(&answer, 404, "notFound", "new");
+    answer_free(&answer);
+    rig_call(rig, "GET", "/api/v1/workers/local", rig->admin, NULL, &answer);
+    assert_true(json_is_null(json_object_get(answer.json, "provision")));
+    answer_free(&answer);
+}
+
+static const json_t *link_of(const struct answer *answer)
+{
+    return json_object_get(answer->json, "link");
+}
+
+/* Since when it is so, and to administrators what ssh said last. */
+static void test_link(void **state)
+{
+    struct second *second = *state;
+    struct rig *rig = second->rig;
+    struct answer answer;
+    int64_t begun = clock_wall_ms();
+    add_second(second);
+    struct link *link = worker_link(worker_of(second, "second"));
+    rig_call(rig, "GET", "/api/v1/workers/second", rig->admin, NULL, &answer);
+    int64_t since = json_integer_value(json_object_get(link_of(&answer), "since"));
+    assert_true(since >= begun - 1 && since <= clock_wall_ms());
+    assert_true(json_number_value(json_object_get(link_of(&answer), "latency")) > 0);
+    assert_true(json_is_null(json_object_get(link_of(&answer), "lastLine")));
+    answer_free(&answer);
+    strcpy(link_transport_status(link)->last_line, "Connection to host closed");
+    fake_worker_destroy(second->fake);
+    second->fake = NULL;
+    loop_wait(&rig->loop, !worker_up(worker_of(second, "second")));
+    rig_call(rig, "GET", "/api/v1/workers/second", rig->admin, NULL, &answer);
+    assert_string_equal(json_string_value(json_object_get(link_of(&answer), "state")), "down");
+    assert_string_equal(json_string_value(json_object_get(link_of(&answer), "lastLine")),
+                        "Connection to host closed");
+    assert_true(json_is_string(json_object_get(link_of(&answer), "lastError")));
+    assert_true(json_integer_value(json_object_get(link_of(&answer), "since")) >= since);
+    answer_free(&answer);
+    rig_call(rig, "GET", "/api/v1/workers/second", rig->user, NULL, &answer);
+    assert_null(json_object_get(link_of(&answer), "lastLine"));
+    answer_free(&answer);
+}
+
+/* Another version's worker is not used, and it is told why. */
+static void test_versions(void **state)
+{
+    struct second *second = *state;
+    struct rig *rig = second->rig;
+    struct answer answer;
+    char hello[100];
+    snprintf(hello, sizeof(hello), "{\"protocol\":%d,\"program\":\"codeland-worker 0.0.1\"}",
+             PROTOCOL_VERSION);
+    fake_worker_hello(second->fake, FRAME_LINK_HELLO, hello);
+    char body[PATH_MAX + 60];
+    snprintf(body, sizeof(body), "{\"name\":\"second\",\"socket\":\"%s\"}", second->path);
+    call(second, "POST", "/api/v1/workers", body, 201);
+    loop_wait(&rig->loop, worker_outdated(worker_of(second, "second")));
+    rig_call(rig, "GET", "/api/v1/workers/second", rig->admin, NULL, &answer);
+    assert_string_equal(json_string_value(json_object_get(link_of(&answer), "state")), "refused");
+    assert_contains(json_string_value(json_object_get(link_of(&answer), "lastError")),
+                    "codeland-worker 0.0.1");
+    answer_free(&answer);
+    worker_set_upgrade(worker_of(second, "second"), WORKER_UPGRADING, "on its way");
+    rig_call(rig, "GET", "/api/v1/workers/second", rig->admin, NULL, &answer);
+    assert_string_equal(json_string_value(json_object_get(link_of(&answer), "state")), "upgrading");
+    assert_string_equal(json_string_value(json_object_get(link_of(&answer), "lastError")),
+                        "on its way");
+    answer_free(&answer);
+    call(second, "POST", "/api/v1/workers/local/drain", NULL, 200);
+    call(second, "POST", "/api/v1/runner/run", "{\"code\":\"x\",\"queue\":0}", 503);
+    snprintf(hello, sizeof(hello), "{\"protocol\":%d,\"program\":\"codeland-worker %s\"}",
+             PROTOCOL_VERSION, CODELAND_VERSION);
+    fake_worker_hello(second->fake, FRAME_LINK_HELLO, hello);
+    loop_wait(&rig->loop, worker_up(worker_of(second, "second")));
+    assert_false(worker_outdated(worker_of(second, "second")));
+    assert_int_equal(worker_get_upgrade(worker_of(second, "second")), WORKER_UPGRADE_NONE);
+    call(second, "POST", "/api/v1/runner/run", "{\"code\":\"x\"}", 200);
 }
 
 static void test_refused(void **state)
@@ -475,6 +587,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_add_and_look),
+        TEST(test_provisioning),
+        TEST(test_link),
+        TEST(test_versions),
         TEST(test_refused),
         TEST(test_drain_and_resume),
         TEST(test_a_refusal_is_tried_elsewhere),

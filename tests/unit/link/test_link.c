@@ -162,8 +162,10 @@ static void test_hellos_that_are_wrong(void **state)
         enum frame_type type;
         const char *text, *words;
     } cases[] = {
-        {FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"x\"}",
-         "x) speaks protocol 2, this manager"},
+        {FRAME_LINK_HELLO, "{\"protocol\":99,\"program\":\"x\"}",
+         "the worker (x, protocol 99) is newer than this manager"},
+        {FRAME_LINK_HELLO, "{\"protocol\":0,\"program\":\"codeland-worker 9.0.0\"}",
+         "the worker (codeland-worker 9.0.0, protocol 0) is older than this manager"},
         {FRAME_LINK_HELLO, "{\"program\":\"x\"}", "protocol: is missing"},
         {FRAME_LINK_HELLO, "nonsense", "not JSON"},
         {FRAME_RESULT, "{}", "RESULT before its hello"},
@@ -178,6 +180,36 @@ static void test_hellos_that_are_wrong(void **state)
         assert_contains(owner.why.msg, cases[i].words);
         assert_int_equal(owner.why.code, ERR_BAD_GATEWAY);
         assert_false(link_get_status(rig->link)->up);
+        link_conn_destroy(conn);
+    }
+}
+
+/* Only what this very version says fits; who tells no version fits by the protocol. */
+static void test_versions(void **state)
+{
+    struct rig *rig = *state;
+    static const struct {
+        const char *program;
+        enum link_fit fit;
+    } cases[] = {
+        {"codeland-worker 0.0.1", LINK_OLDER},
+        {"codeland-worker 999.0.0", LINK_NEWER},
+        {"codeland-worker " CODELAND_VERSION, LINK_FITS},
+        {"something else", LINK_FITS},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char hello[200];
+        struct owner owner;
+        snprintf(hello, sizeof(hello), "{\"protocol\":%d,\"program\":\"%s\"}", PROTOCOL_VERSION,
+                 cases[i].program);
+        fake_worker_hello(rig->fake, FRAME_LINK_HELLO, hello);
+        struct link_conn *conn = open_and_ask(rig, &owner);
+        loop_wait(&rig->loop, owner.closed);
+        const struct link_status *status = link_get_status(rig->link);
+        assert_int_equal(status->fit, cases[i].fit);
+        assert_int_equal(status->up, cases[i].fit == LINK_FITS);
+        assert_string_equal(status->program, cases[i].program);
+        assert_int_equal(owner.frames, cases[i].fit == LINK_FITS);
         link_conn_destroy(conn);
     }
 }
@@ -217,7 +249,7 @@ int main(void)
         TEST(test_an_operation),   TEST(test_spares),
         TEST(test_nobody_listens), TEST(test_spares_of_a_worker_that_died),
         TEST(test_abandoned),      TEST(test_hellos_that_are_wrong),
-        TEST(test_path_too_long),
+        TEST(test_path_too_long),  TEST(test_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

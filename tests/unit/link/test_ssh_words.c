@@ -154,12 +154,21 @@ static void test_a_signal(void **state)
                  "killed by signal 15");
 }
 
+/* A proxy on the way may say more than people should see. */
+static void test_secrets(void **state)
+{
+    (void)state;
+    struct ssh_story story = {0};
+    ssh_story_line(&story, "proxy http://joe:s3cret@proxy:3128 refused: token=abc");
+    assert_string_equal(story.last_line, "proxy http://***@proxy:3128 refused: token=***");
+}
+
 static void test_lines_that_are_too_long(void **state)
 {
     (void)state;
     struct ssh_story story = {0};
     char line[1001];
-    memset(line, 'x', 1000);
+    memset(line, '.', 1000);
     line[1000] = '\0';
     ssh_story_line(&story, line);
     assert_int_equal(strlen(story.last_line), sizeof(story.last_line) - 1);
@@ -171,9 +180,13 @@ static void test_lines_that_are_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words_of_a_link), cmocka_unit_test(test_words_of_a_command),
-        cmocka_unit_test(test_paths),           cmocka_unit_test(test_why_it_ended),
-        cmocka_unit_test(test_a_signal),        cmocka_unit_test(test_lines_that_are_too_long),
+        cmocka_unit_test(test_words_of_a_link),
+        cmocka_unit_test(test_words_of_a_command),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_why_it_ended),
+        cmocka_unit_test(test_a_signal),
+        cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_lines_that_are_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

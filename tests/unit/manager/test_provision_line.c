@@ -78,7 +78,7 @@ static void test_too_much(void **state)
     struct provision at = {0};
     struct provision_facts facts = {0};
     char line[1001];
-    memset(line, 'x', sizeof(line) - 1);
+    memset(line, '.', sizeof(line) - 1);
     line[sizeof(line) - 1] = '\0';
     memcpy(line, "check\tn\tok\t", 11);
     for (int i = 0; i < 2 * PROVISION_CHECKS_MAX; i++)
@@ -88,7 +88,7 @@ static void test_too_much(void **state)
     memcpy(line, "fact\tmissing\t", 13);
     take(&at, &facts, line);
     assert_string_equal(facts.missing, "");
-    memset(line, 'x', sizeof(line) - 1);
+    memset(line, '.', sizeof(line) - 1);
     memcpy(line, "step\t", 5);
     take(&at, &facts, line);
     assert_int_equal(strlen(at.step), sizeof(at.step) - 1);
