@@ -67,6 +67,17 @@ static int clear_inheritable(void)
     return (int)syscall(SYS_capset, &header, data);
 }
 
+/* No core dump, also where the host pipes them to a program: see denied.def. Where the worker was
+ * started with none allowed, and could not change that, it is not for us to say so again.
+ */
+static int forbid_cores(void)
+{
+    struct rlimit limit = {1, 1};
+    if (setrlimit(RLIMIT_CORE, &limit) == 0)
+        return 0;
+    return getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0 ? 0 : -1;
+}
+
 int init_process(void)
 {
     close_range(3, ~0U, 0);
@@ -78,8 +89,7 @@ int init_process(void)
      */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return -1;
-    /* No core dump, also where the host pipes them to a program: see denied.def. */
-    if (setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) != 0)
+    if (forbid_cores() != 0)
         return -1;
     if (syscall(SYS_setgroups, 0, NULL) != 0)
         return -1;
