@@ -30,7 +30,8 @@ static void take_check(struct provision *provision, char *fields[FIELDS_MAX])
     str_format(check->name, sizeof(check->name), "%s", fields[1]);
     str_format(check->level, sizeof(check->level), "%s", fields[2]);
     mask_secrets(fields[3], check->text, sizeof(check->text));
-    mask_secrets(fields[4], check->fix, sizeof(check->fix));
+    str_format(check->fix, sizeof(check->fix), "%s",
+               fields[4]); /* a command: whole, or of no use */
 }
 
 /* They become part of a script: nothing but what a package's name may hold. */

@@ -141,13 +141,26 @@ def test_a_full_disk(manager):
         assert one.exec("ls", "/usr/local/libexec", check=False).stdout == ""
 
 
-def test_a_user_who_may_not(manager):
+def test_a_user_of_sudo(manager):
+    """Who may not use it is refused, with a command; after that command the same login is enough."""
     with started(manager) as one:
         one.exec("useradd", "-p", "*", "-M", "-d", "/", "-s", "/bin/sh", "plain")
-        found = examine(manager, fields(manager, one, ssh=f"plain@{one.address}", install=True))
+        body = fields(manager, one, ssh=f"plain@{one.address}")
+        found = examine(manager, {**body, "install": True})
         login = check(found, "login")
         assert login["level"] == "bad" and login["text"].startswith("plain is not root"), login
         assert found["error"]["message"].startswith("login: plain is not root"), found
+        assert one.exec("ls", "/usr/local/libexec", check=False).stdout == ""
+
+        one.exec("sh", "-c", login["fix"])
+        found = examine(manager, {**body, "install": True})
+        assert found["state"] == "ready" and "may use sudo" in check(found, "login")["text"], found
+        assert one.exec("stat", "-c", "%U", f"{LIBEXEC}/crunner").stdout == "root\n"
+        assert manager.api.post("/workers", body).status == 201
+        up = lambda: manager.api.get("/workers/far").json["link"]["state"] == "up"
+        eventually(up, "the worker is reached as that user", 60)
+        assert manager.api.run("echo sudo")["stdout"] == "sudo\n"
+        assert manager.api.delete("/workers/far?force=true").status == 200
 
 
 def test_what_is_refused(manager):

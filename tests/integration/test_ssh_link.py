@@ -52,6 +52,13 @@ class Far:
     def links_up(self):
         return len(self.manager.manager.events("worker up"))
 
+    def link(self, name):
+        return self.api.get(f"/workers/{name}").json["link"]
+
+    def said(self):
+        """What ssh said last."""
+        return self.link("far")["lastLine"] or ""
+
     def ssh(self):
         """The pid of the manager's ssh."""
         found = [pid for pid in host.children(self.manager.manager.pid)
@@ -128,15 +135,37 @@ def test_a_named_runner_outlives_the_link(far):
 
 
 def test_the_network_is_gone_and_comes_back(far):
-    """Nothing is said about it by anybody: the silence alone tells."""
+    """Nothing is said about it by anybody: the silence alone tells. Runs go to another worker; what
+    was there before is there afterwards.
+    """
+    assert far.api.post("/runner/new", {"name": "stays", "code": "echo 42 > answer"}).status == 200
     task = far.start_stream()
-    far.host.link_down()
-    try:
-        answer = task.result(120)
-        assert (answer.status, answer.json["name"]) == (502, "workerBadGateway"), answer
-        assert far.api.post("/runner/run", {"code": ":"}).status == 503
-    finally:
-        far.host.link_up()
+    with Host(authorized=far.manager.public_key) as near:
+        near.start().start_worker()
+        spec = {"name": "near", "ssh": near.target, "identity": far.manager.identity,
+                "hostKey": near.fingerprint}
+        assert far.api.post("/workers", spec).status == 201
+        eventually(lambda: far.link("near")["state"] == "up", "the other worker is there", UP)
+        ended = lambda: len([line for line in far.manager.manager.events("worker down")
+                             if line["worker"] == "far"])
+        before, ups = ended(), far.links_up()
+        far.host.link_down()
+        try:
+            answer = task.result(120)
+            assert (answer.status, answer.json["name"]) == (502, "workerBadGateway"), answer
+            eventually(lambda: ended() > before, "the worker is down", UP)
+            assert far.link("far")["state"] == "down", far.link("far")
+            assert far.api.run("echo elsewhere")["stdout"] == "elsewhere\n"
+            answer = far.api.post("/runner/stays", {"code": ":"})
+            assert answer.status == 503 and "retry-after" in answer.headers, answer
+            tried = lambda: "No route" in far.said() or "timed out" in far.said()
+            eventually(tried, "a try to reach it again has failed", UP)
+        finally:
+            far.host.link_up()
+        eventually(lambda: far.links_up() > ups, "the worker is there again", UP)
+        assert far.api.run_after_restart("cat answer", on="stays")["stdout"] == "42\n"
+        assert far.api.delete("/runner/stays").status == 200
+        assert far.api.delete("/workers/near?force=true").status == 200
     assert far.run_again()["stdout"] == "again\n"
 
 

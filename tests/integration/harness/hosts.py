@@ -37,10 +37,12 @@ def fingerprint(path):
 
 class Host:
     """sshd: more lines of its settings, which come first and so win. disk: bytes of /var/lib/codeland;
-    without: this machine's. without: a package that this host does not know to have.
+    without: this machine's. without: a package that this host does not know to have. behind: the
+    host, started already, from which alone this one can be reached.
     """
 
-    def __init__(self, authorized="", sshd="", disk=0, without=None, template=places.TEMPLATE):
+    def __init__(self, authorized="", sshd="", disk=0, without=None, template=places.TEMPLATE,
+                 behind=None):
         self.slot = places.Slot()
         self.name = self.prefix = self.slot.name
         self.here, self.address = (f"198.18.{self.slot.number}.{last}" for last in (1, 2))
@@ -49,6 +51,7 @@ class Host:
         self.init = None
         self._disk = disk
         self._template = template
+        self._behind = behind
         for part in ("etc", "state"):
             os.makedirs(os.path.join(self.folder, part), mode=0o755)
         self.host_key = os.path.join(self.folder, "host_key")
@@ -110,10 +113,11 @@ max_runners = {RUNNERS_MOST}
     # ---- life ----
 
     def start(self):
+        near = ["ip", "-n", self._behind.name] if self._behind else ["ip"]
         run("ip", "netns", "add", self.name)
-        run("ip", "link", "add", self.device, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        run("ip", "addr", "add", f"{self.here}/30", "dev", self.device)
-        run("ip", "link", "set", self.device, "up")
+        run(*near, "link", "add", self.device, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        run(*near, "addr", "add", f"{self.here}/30", "dev", self.device)
+        run(*near, "link", "set", self.device, "up")
         run("ip", "-n", self.name, "addr", "add", f"{self.address}/30", "dev", "eth0")
         run("ip", "-n", self.name, "link", "set", "eth0", "up")
         self.boot()
@@ -185,10 +189,11 @@ max_runners = {RUNNERS_MOST}
         self.exec("sh", "-c", "kill -9 -1", check=False)
 
     def link_down(self):
-        run("ip", "link", "set", self.device, "down")
+        """On the host's side: nobody here is told."""
+        run("ip", "-n", self.name, "link", "set", "eth0", "down")
 
     def link_up(self):
-        run("ip", "link", "set", self.device, "up")
+        run("ip", "-n", self.name, "link", "set", "eth0", "up")
 
     def log(self):
         return host.read(f"{self.folder}/sshd.log")
