@@ -1,6 +1,7 @@
 #include "abuse_case.h"
 
 #include "../common/fd.h"
+#include "../common/json.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -14,10 +15,13 @@
  * language, for which they are comments.
  */
 #define MARK "#: "
+#define MARK_OF_C "//: "
+
+#define LINE_MAX_BYTES 4096
 
 #define CASES_MAX 512
 
-enum kind { TEXT, NUMBER, FLAG };
+enum kind { TEXT, NUMBER, FLAG, OBJECT, OBJECTS };
 
 static const struct field {
     const char *key;
@@ -37,8 +41,32 @@ static const struct field {
     {"time-ms", NUMBER, false, MEMBER(time_ms), 0, 1, 60000},
     {"memory-mib", NUMBER, false, MEMBER(memory_mib), 0, 4, 2048},
     {"stdin-bytes", NUMBER, false, MEMBER(stdin_bytes), 0, 1, 3500000},
+    {"stream-bytes", NUMBER, false, MEMBER(stream_bytes), 0, 1, 1 << 30},
+    {"optional", FLAG, false, MEMBER(optional), 0, 0, 0},
+    {"request", OBJECT, false, MEMBER(request), 0, 0, 0},
+    {"refused", OBJECTS, false, MEMBER(refused), 0, 0, 0},
+    {"collected", TEXT, false, MEMBER(collected), ROOM(collected), 0, 0},
     {"runs", NUMBER, false, MEMBER(runs), 0, 1, ABUSE_RUNS_MAX},
 };
+
+static int set_object(json_t **member, enum kind kind, const char *key, const char *value,
+                      struct err *err)
+{
+    json_t *object = json_parse_object(value, strlen(value), true, err);
+    if (!object)
+        return err_context(err, "%s", key);
+    if (kind == OBJECT) {
+        *member = object;
+        return 0;
+    }
+    if (!*member)
+        *member = json_array();
+    json_array_append_new(*member, object);
+    return json_array_size(*member) <= ABUSE_REFUSED_MAX
+               ? 0
+               : err_set(err, ERR_BAD_REQUEST, "%s: comes more than %d times", key,
+                         ABUSE_REFUSED_MAX);
+}
 
 static int set(struct abuse_case *abuse, const struct field *field, const char *value,
                struct err *err)
@@ -55,6 +83,9 @@ static int set(struct abuse_case *abuse, const struct field *field, const char *
             return err_set(err, ERR_BAD_REQUEST, "%s: must be a number, %lld to %lld", field->key,
                            (long long)field->least, (long long)field->most);
         return 0;
+    case OBJECT:
+    case OBJECTS:
+        return set_object(member, field->kind, field->key, value, err);
     default:
         if (strcmp(value, "yes") != 0)
             return err_set(err, ERR_BAD_REQUEST, "%s: can be \"yes\" alone", field->key);
@@ -71,7 +102,7 @@ static int read_line(struct abuse_case *abuse, char *line, unsigned *seen, struc
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         if (strcmp(fields[i].key, key) != 0)
             continue;
-        if (*seen >> i & 1)
+        if (*seen >> i & 1 && fields[i].kind != OBJECTS)
             return err_set(err, ERR_BAD_REQUEST, "%s: comes twice", key);
         *seen |= 1U << i;
         return set(abuse, &fields[i], value ? value : "", err);
@@ -84,12 +115,13 @@ static int read_row(struct abuse_case *abuse, struct err *err)
     unsigned seen = 0;
     int number = 0;
     const char *at = abuse->program;
-    for (; str_starts_with(at, MARK); at += strcspn(at, "\n"), at += *at == '\n') {
-        char line[2 * ABUSE_TEXT_MAX];
+    const char *mark = strcmp(abuse->language, "c") == 0 ? MARK_OF_C : MARK;
+    for (; str_starts_with(at, mark); at += strcspn(at, "\n"), at += *at == '\n') {
+        char line[LINE_MAX_BYTES];
         struct err why;
         number++;
-        if (!str_format(line, sizeof(line), "%.*s", (int)strcspn(at, "\n") - (int)strlen(MARK),
-                        at + strlen(MARK)))
+        if (!str_format(line, sizeof(line), "%.*s", (int)strcspn(at, "\n") - (int)strlen(mark),
+                        at + strlen(mark)))
             return err_set(err, ERR_BAD_REQUEST, "line %d: longer than %zu bytes", number,
                            sizeof(line));
         if (read_line(abuse, line, &seen, &why) != 0)
@@ -131,7 +163,10 @@ int abuse_case_read(struct abuse_case *abuse, const char *path, struct err *err)
 void abuse_case_finish(struct abuse_case *abuse)
 {
     free(abuse->program);
+    json_decref(abuse->request);
+    json_decref(abuse->refused);
     abuse->program = NULL;
+    abuse->request = abuse->refused = NULL;
 }
 
 bool abuse_case_allows(const struct abuse_case *abuse, const char *status)
@@ -147,7 +182,8 @@ static int is_case(const struct dirent *entry)
 {
     const char *dot = strrchr(entry->d_name, '.');
     return entry->d_name[0] != '.' && dot && strcmp(entry->d_name, "probe.py") != 0 &&
-           (strcmp(dot, ".py") == 0 || strcmp(dot, ".sh") == 0 || strcmp(dot, ".pl") == 0);
+           (strcmp(dot, ".py") == 0 || strcmp(dot, ".sh") == 0 || strcmp(dot, ".pl") == 0 ||
+            strcmp(dot, ".c") == 0);
 }
 
 static int by_group(const void *a, const void *b)

@@ -1,21 +1,24 @@
-/* Running a case of the abuse catalogue over the API, and judging what came of it. */
+/* Runs a case of the abuse catalogue over the API and says what came of it. */
 #ifndef CLI_ABUSE_RUN_H
 #define CLI_ABUSE_RUN_H
 
-#include "abuse_case.h"
+#include "abuse_judge.h"
 
-#include <jansson.h>
+#include "../common/clock.h"
 
 struct abuse_target {
     const char *address; /* of the API */
     const char *token;
+    const char *worker;  /* on which the runs shall be; NULL: on any */
     const char *prelude; /* what every Python case begins with */
+    const char *hosts;   /* the workers' own addresses, apart by commas; "" when unknown */
+    int64_t connections; /* network.connections */
 };
 
 struct abuse_outcome {
-    bool held;
-    char why[400];    /* what did not hold, in a person's words; "" when all did */
-    char status[100]; /* how its runs ended */
+    enum abuse_verdict verdict;
+    char why[ABUSE_WHY_MAX]; /* what did not hold, or why it cannot be tried; "" when all did */
+    char status[100];        /* how its runs ended */
     double took_ms;
 };
 
@@ -28,9 +31,5 @@ void abuse_run(const struct abuse_case *abuse, const struct abuse_target *target
 /* The body of one of its runs; a new reference. number: from 1. */
 json_t *abuse_request(const struct abuse_case *abuse, const struct abuse_target *target,
                       int64_t number);
-
-/* What the answer to it says: "" in why when it holds. status is written in both cases. */
-bool abuse_judge(const struct abuse_case *abuse, int http_status, const char *body, size_t len,
-                 char status[32], char why[400]);
 
 #endif

@@ -53,7 +53,8 @@ static const struct verb {
      "  json      all that their files say, with the words that a fresh runner gets\n"
      "  markdown  prints docs/languages.md\n\n"
      "Options:\n" SETTINGS_HELP},
-    {"selftest", cli_selftest, "codeland selftest [CASE | GROUP]... [--json | --list] [OPTION]...",
+    {"selftest", cli_selftest,
+     "codeland selftest [CASE | GROUP]... [--worker NAME] [--json | --list] [OPTION]...",
      "attack the workers and see that they hold",
      "Runs programs that try to break out, to starve the host and to disturb others, through the\n"
      "API of this machine, and says for each what was tried and what held. Exits with 0 when\n"

@@ -25,7 +25,7 @@ enum { EXIT_TIMED_OUT = 124, EXIT_NOT_RUN = 125 };
 /* What the words of the command line say. */
 struct words {
     struct options options;
-    const char *language, *runner, *time, *memory, *address, *token;
+    const char *language, *runner, *worker, *time, *memory, *address, *token;
     const char *file;
     char **args; /* NULL-terminated */
 };
@@ -47,6 +47,7 @@ static const char **place_of(struct words *words, const char *name, size_t len)
         {"--language", &words->language}, {"--runner", &words->runner},
         {"--time", &words->time},         {"--memory", &words->memory},
         {"--address", &words->address},   {"--token", &words->token},
+        {"--worker", &words->worker},
     };
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         if (strlen(ours[i].name) == len && memcmp(ours[i].name, name, len) == 0)
@@ -167,6 +168,8 @@ static json_t *make_start(const struct words *words, struct err *err)
         json_object_set_new(start, "code", json_stringn(code.data ? code.data : "", code.len));
         json_object_set(start, "args", args);
         json_object_set_new(start, "language", language_name(words));
+        if (words->worker)
+            json_object_set_new(start, "worker", json_string(words->worker));
     }
     json_decref(args);
     buf_finish(&code);

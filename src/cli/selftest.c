@@ -1,14 +1,16 @@
-/* `codeland selftest`: the abuse catalogue against a live worker, over the API.
+/* `codeland selftest`: the abuse catalogue against live workers, over the API.
  *
  * How it works. Threads take one case after the other and say a line for each when it is over. A
- * case ends by its own limits, so nothing has to be stopped.
+ * case ends by its own limits, so nothing has to be stopped. Before and after, each worker tells
+ * what it has on its host (selftest_host.c).
  */
 #include "verbs.h"
 
 #include "abuse_run.h"
-#include "hello.h"
+#include "selftest_host.h"
 
 #include "../common/fd.h"
+#include "../common/ids.h"
 #include "../common/json.h"
 #include "../common/locate.h"
 #include "../common/mem.h"
@@ -26,27 +28,49 @@
 struct selftest {
     struct options options;
     bool json, list;
-    char folder[PATH_MAX], token[HELLO_TOKEN_MAX], prelude[ABUSE_PROGRAM_MAX];
+    const char *worker;
+    char folder[PATH_MAX], prelude[ABUSE_PROGRAM_MAX], addresses[1024];
     struct abuse_case *cases;
     struct abuse_outcome *outcomes;
-    size_t count, next, failed;
+    size_t count, next;
+    size_t cases_of[ABUSE_VERDICTS], hosts_of[ABUSE_VERDICTS]; /* how many came to what */
     struct abuse_target target;
-    pthread_mutex_t lock; /* of next, failed and stdout */
+    struct selftest_hosts hosts;
+    json_t *findings;     /* about the hosts, for --json */
+    pthread_mutex_t lock; /* of next, cases_of and stdout */
 };
+
+static const char *const words_of[ABUSE_VERDICTS] = {"held", "FAILED", "n/a"};
+static const char *const verdicts[ABUSE_VERDICTS] = {"held", "failed", "notApplicable"};
 
 static void say(struct selftest *selftest, const struct abuse_case *abuse,
                 const struct abuse_outcome *outcome)
 {
-    selftest->failed += !outcome->held;
+    selftest->cases_of[outcome->verdict]++;
     if (selftest->json)
         return;
-    printf("%-6s %-10s %-24s %6.1f s  %s", outcome->held ? "held" : "FAILED", abuse->group,
-           abuse->name, outcome->took_ms / 1000, abuse->tries);
-    if (outcome->held)
+    printf("%-6s %-10s %-24s %6.1f s  %s", words_of[outcome->verdict], abuse->group, abuse->name,
+           outcome->took_ms / 1000, abuse->tries);
+    if (outcome->verdict == ABUSE_HELD)
         printf(": %s [%s]\n", abuse->holds, outcome->status);
     else
         printf(" [%s]\n         %s\n", outcome->status, outcome->why);
     fflush(stdout);
+}
+
+static void say_host(const char *worker, const struct abuse_host_finding *finding, void *data)
+{
+    struct selftest *selftest = data;
+    selftest->hosts_of[finding->verdict]++;
+    json_array_append_new(selftest->findings,
+                          json_pack("{s:s, s:s, s:s, s:s}", "worker", worker, "what", finding->what,
+                                    "verdict", verdicts[finding->verdict], "why", finding->why));
+    if (selftest->json)
+        return;
+    printf("%-6s %-10s %-24s            %s%s\n", words_of[finding->verdict], "host", finding->what,
+           worker, finding->verdict == ABUSE_HELD ? ": as before" : "");
+    if (finding->verdict != ABUSE_HELD)
+        printf("         %s\n", finding->why);
 }
 
 static void *work(void *data)
@@ -71,15 +95,17 @@ static void print_json(const struct selftest *selftest)
     for (size_t i = 0; i < selftest->count; i++) {
         const struct abuse_case *abuse = &selftest->cases[i];
         const struct abuse_outcome *outcome = &selftest->outcomes[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:f}", "name",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f}", "name",
                                               abuse->name, "group", abuse->group, "tries",
-                                              abuse->tries, "holds", abuse->holds, "held",
-                                              outcome->held, "status", outcome->status, "why",
-                                              outcome->why, "took", outcome->took_ms));
+                                              abuse->tries, "holds", abuse->holds, "verdict",
+                                              verdicts[outcome->verdict], "status", outcome->status,
+                                              "why", outcome->why, "took", outcome->took_ms));
     }
-    cleanup_json json_t *all = json_pack("{s:o, s:I, s:I}", "cases", list, "held",
-                                         (json_int_t)(selftest->count - selftest->failed), "failed",
-                                         (json_int_t)selftest->failed);
+    cleanup_json json_t *all = json_pack("{s:o, s:O}", "cases", list, "host", selftest->findings);
+    for (size_t i = 0; i < ABUSE_VERDICTS; i++)
+        json_object_set_new(
+            all, verdicts[i],
+            json_integer((json_int_t)(selftest->cases_of[i] + selftest->hosts_of[i])));
     json_dumpf(all, stdout, JSON_COMPACT);
     putchar('\n');
 }
@@ -99,7 +125,24 @@ static void print_list(const struct selftest *selftest)
     }
 }
 
-static int run_all(struct selftest *selftest)
+static size_t sum(const size_t counts[ABUSE_VERDICTS])
+{
+    size_t all = 0;
+    for (size_t i = 0; i < ABUSE_VERDICTS; i++)
+        all += counts[i];
+    return all;
+}
+
+static void print_sums(const struct selftest *selftest)
+{
+    const size_t *cases = selftest->cases_of, *hosts = selftest->hosts_of;
+    printf("%zu of %zu cases held, %zu are not applicable here; of %zu things of the hosts %zu are "
+           "as before, %zu cannot be compared\n",
+           cases[ABUSE_HELD], sum(cases), cases[ABUSE_NOT_APPLICABLE], sum(hosts),
+           hosts[ABUSE_HELD], hosts[ABUSE_NOT_APPLICABLE]);
+}
+
+static void run_cases(struct selftest *selftest)
 {
     pthread_t threads[JOBS];
     size_t running = 0;
@@ -112,12 +155,38 @@ static int run_all(struct selftest *selftest)
     while (running > 0)
         pthread_join(threads[--running], NULL);
     pthread_mutex_destroy(&selftest->lock);
+}
+
+static int run_all(struct selftest *selftest, struct err *err)
+{
+    struct selftest_hosts *hosts = &selftest->hosts;
+    const struct config *config = &selftest->options.config;
+    if (selftest_hosts_begin(hosts, config, selftest->worker, err) != 0) {
+        selftest_hosts_finish(hosts);
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < hosts->count; i++)
+        abuse_host_addresses(hosts->before[i], selftest->addresses, sizeof(selftest->addresses));
+    selftest->target = (struct abuse_target){
+        .address = config->http_listen,
+        .token = hosts->api.token,
+        .worker = selftest->worker,
+        .prelude = selftest->prelude,
+        .hosts = selftest->addresses,
+        .connections = config->network_connections,
+    };
+    selftest->findings = json_array();
+    run_cases(selftest);
+    selftest_hosts_end(hosts, say_host, selftest);
     if (selftest->json)
         print_json(selftest);
     else
-        printf("%zu of %zu cases held\n", selftest->count - selftest->failed, selftest->count);
+        print_sums(selftest);
     free(selftest->outcomes);
-    return selftest->failed == 0 ? EXIT_OK : EXIT_FAILED;
+    json_decref(selftest->findings);
+    selftest_hosts_finish(hosts);
+    return selftest->cases_of[ABUSE_FAILED] + selftest->hosts_of[ABUSE_FAILED] == 0 ? EXIT_OK
+                                                                                    : EXIT_FAILED;
 }
 
 /* The cases are those that came with the program. */
@@ -163,16 +232,37 @@ static int choose(struct selftest *selftest, struct err *err)
     return 0;
 }
 
+/* Takes words[at] and those behind it out. */
+static void take_out(int *argc, char **argv, int at, int count)
+{
+    memmove(argv + at, argv + at + count, sizeof(*argv) * (size_t)(*argc - at - count + 1));
+    *argc -= count;
+}
+
 static bool take_flag(int *argc, char **argv, const char *flag)
 {
     for (int i = 1; i < *argc; i++) {
         if (strcmp(argv[i], flag) != 0)
             continue;
-        memmove(argv + i, argv + i + 1, sizeof(*argv) * (size_t)(*argc - i));
-        (*argc)--;
+        take_out(argc, argv, i, 1);
         return true;
     }
     return false;
+}
+
+/* "--worker NAME" or "--worker=NAME"; NULL when it is not there. */
+static const char *take_worker(int *argc, char **argv)
+{
+    static const char option[] = "--worker", with_value[] = "--worker=";
+    for (int i = 1; i < *argc; i++) {
+        bool two = strcmp(argv[i], option) == 0 && i + 1 < *argc;
+        if (!two && !str_starts_with(argv[i], with_value))
+            continue;
+        const char *name = two ? argv[i + 1] : argv[i] + strlen(with_value);
+        take_out(argc, argv, i, two ? 2 : 1);
+        return name;
+    }
+    return NULL;
 }
 
 int cli_selftest(int argc, char **argv)
@@ -181,9 +271,14 @@ int cli_selftest(int argc, char **argv)
     struct err err = {0};
     selftest.json = take_flag(&argc, argv, "--json");
     selftest.list = take_flag(&argc, argv, "--list");
+    selftest.worker = take_worker(&argc, argv);
     int code = EXIT_USAGE;
     if (options_parse(&selftest.options, argc, argv, &err) != 0)
         goto out;
+    if (selftest.worker && !id_name_valid(selftest.worker)) {
+        err_set(&err, ERR_BAD_REQUEST, "--worker: \"%.60s\" is no worker's name", selftest.worker);
+        goto out;
+    }
     code = EXIT_FAILED;
     if (load(&selftest, &err) != 0)
         goto out;
@@ -192,13 +287,8 @@ int cli_selftest(int argc, char **argv)
     } else if (selftest.list) {
         print_list(&selftest);
         code = EXIT_OK;
-    } else if (hello_token(&selftest.options.config, selftest.token, &err) == 0) {
-        selftest.target = (struct abuse_target){
-            .address = selftest.options.config.http_listen,
-            .token = selftest.token,
-            .prelude = selftest.prelude,
-        };
-        code = run_all(&selftest);
+    } else {
+        code = run_all(&selftest, &err);
     }
     abuse_cases_free(selftest.cases, selftest.count);
 out:

@@ -50,6 +50,9 @@ void api_ovens_change(struct exchange *exchange);
 void api_zombies_list(struct exchange *exchange);
 void api_zombies_remove(struct exchange *exchange);
 
+/* api_footprint.c */
+void api_footprint_get(struct exchange *exchange);
+
 /* api_doctor.c */
 void api_doctor_start(struct exchange *exchange);
 void api_doctor_get(struct exchange *exchange);

@@ -88,6 +88,7 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
         .queue_max_ms = config->run_queue_max,
         .languages = exchange->app->languages,
         .nat = config->network_nat,
+        .admin = exchange->admin,
     };
     char time[32];
     bool valid = true;
@@ -111,6 +112,11 @@ int api_run_parse(struct exchange *exchange, enum run_body_kind kind, const char
     memcpy(request->id, exchange->id, sizeof(request->id));
     if (run_body_parse(text, len, has_time ? time : NULL, kind, &limits, request, err) != 0)
         return -1;
+    if (request->worker_name && !fleet_worker(exchange->app->fleet, request->worker_name)) {
+        err_set(err, ERR_NOT_FOUND, "worker: there is no worker \"%s\"", request->worker_name);
+        json_decref(request->hold);
+        return -1;
+    }
     if (request->language->compile_ms > request->compile_ms)
         request->compile_ms = request->language->compile_ms;
     if (kind == RUN_BODY_NAMED || request->template_name)

@@ -33,6 +33,7 @@ static const struct route routes[] = {
     {HTTP_DELETE, "/api/v1/workers/:worker", false, true, api_workers_remove},
     {HTTP_GET, "/api/v1/workers/:worker/oven", false, false, api_ovens_get},
     {HTTP_PATCH, "/api/v1/workers/:worker/oven", false, true, api_ovens_change},
+    {HTTP_GET, "/api/v1/workers/:worker/footprint", false, true, api_footprint_get},
     {HTTP_POST, "/api/v1/workers/:worker/drain", false, true, api_workers_drain},
     {HTTP_POST, "/api/v1/workers/:worker/resume", false, true, api_workers_resume},
 };

@@ -162,25 +162,16 @@ static const struct field {
     unsigned kinds;
     bool for_code; /* of no use without */
 } fields[] = {
-    {"code", FRESH | NEW | NAMED, false},
-    {"language", FRESH | NEW | NAMED, true},
-    {"stdin", FRESH | NEW | NAMED, true},
-    {"stdinBase64", FRESH | NEW | NAMED, true},
-    {"args", FRESH | NEW | NAMED, true},
-    {"env", FRESH | NEW | NAMED, true},
-    {"cwd", FRESH | NEW | NAMED, true},
-    {"files", FRESH | NEW | NAMED, true},
-    {"collect", FRESH | NEW | NAMED, true},
-    {"time", FRESH | NEW | NAMED, true},
-    {"cpuTime", FRESH | NEW | NAMED, true},
-    {"output", FRESH | NEW | NAMED, true},
-    {"memory", FRESH | NEW, false},
-    {"processes", FRESH | NEW, false},
-    {"disk", FRESH | NEW, false},
-    {"template", FRESH | NEW, false},
-    {"queue", FRESH | NEW, false},
-    {"network", FRESH | NEW, false},
-    {"name", NEW, false},
+    {"code", FRESH | NEW | NAMED, false},   {"language", FRESH | NEW | NAMED, true},
+    {"stdin", FRESH | NEW | NAMED, true},   {"stdinBase64", FRESH | NEW | NAMED, true},
+    {"args", FRESH | NEW | NAMED, true},    {"env", FRESH | NEW | NAMED, true},
+    {"cwd", FRESH | NEW | NAMED, true},     {"files", FRESH | NEW | NAMED, true},
+    {"collect", FRESH | NEW | NAMED, true}, {"time", FRESH | NEW | NAMED, true},
+    {"cpuTime", FRESH | NEW | NAMED, true}, {"output", FRESH | NEW | NAMED, true},
+    {"memory", FRESH | NEW, false},         {"processes", FRESH | NEW, false},
+    {"disk", FRESH | NEW, false},           {"template", FRESH | NEW, false},
+    {"queue", FRESH | NEW, false},          {"network", FRESH | NEW, false},
+    {"worker", FRESH | NEW, false},         {"name", NEW, false},
 };
 
 static const struct field *find_field(const char *key)
@@ -276,6 +267,20 @@ static int parse_template(const json_t *body, struct run_request *request, struc
     return 0;
 }
 
+static int parse_worker(const json_t *body, const struct run_limits *limits,
+                        struct run_request *request, struct err *err)
+{
+    const char *name = NULL;
+    if (json_get_string(body, "worker", false, &name, NULL, err) != 0)
+        return -1;
+    if (name && !limits->admin)
+        return err_set(err, ERR_FORBIDDEN, "worker: an admin's token alone may choose one");
+    if (name && !id_name_valid(name))
+        return err_set(err, ERR_BAD_REQUEST, "worker: \"%.60s\" is no worker's name", name);
+    request->worker_name = name;
+    return 0;
+}
+
 static int parse_runner(const json_t *body, const struct run_limits *limits,
                         struct run_request *request, struct err *err)
 {
@@ -283,7 +288,7 @@ static int parse_runner(const json_t *body, const struct run_limits *limits,
                      &request->processes, err) != 0 ||
         json_get_int(body, "disk", false, RUN_DISK_LEAST, limits->disk_max_bytes,
                      &request->disk_bytes, err) != 0 ||
-        parse_template(body, request, err) != 0)
+        parse_template(body, request, err) != 0 || parse_worker(body, limits, request, err) != 0)
         return -1;
     return parse_seconds(body, "queue", limits->queue_max_ms, 0, &request->queue_ms, err);
 }

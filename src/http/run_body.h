@@ -24,7 +24,8 @@ struct run_limits {
     int64_t memory_bytes, memory_max_bytes;
     int64_t cpu_max_ms, processes_max, disk_max_bytes, output_max_bytes, queue_max_ms;
     const struct languages *languages;
-    bool nat; /* whether a runner may have a network */
+    bool nat;   /* whether a runner may have a network */
+    bool admin; /* whose request it is: one may name a worker */
 };
 
 /* Fills the fields of request that a body decides, over the defaults that the caller has set where

@@ -113,6 +113,15 @@ struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, c
     return start(loop, worker, call, done, data, failure);
 }
 
+struct call *call_footprint(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
+                            struct failure *failure)
+{
+    struct call *call = mem_new(struct call);
+    call->type = FRAME_FOOTPRINT;
+    strcpy(call->text, "{}");
+    return start(loop, worker, call, done, data, failure);
+}
+
 struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven_change *change,
                        call_done_cb done, void *data, struct failure *failure)
 {

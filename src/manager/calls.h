@@ -25,6 +25,8 @@ struct call *call_zombies(uv_loop_t *loop, struct worker *worker, bool remove, c
  */
 struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven_change *change,
                        call_done_cb done, void *data, struct failure *failure);
+struct call *call_footprint(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
+                            struct failure *failure);
 
 /* Runs `true` on a fresh runner; the result is the run's. */
 struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,

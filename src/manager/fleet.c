@@ -141,8 +141,16 @@ bool fleet_leaving(const struct fleet *fleet, const struct worker *worker)
     return find_member(fleet, worker)->leaving;
 }
 
+static bool is_wanted(const struct fleet_tried *tried, const struct worker *worker)
+{
+    return !tried->only[0] || strcmp(tried->only, worker_name(worker)) == 0;
+}
+
+/* Or is not to be tried at all. */
 static bool was_tried(const struct fleet_tried *tried, const struct worker *worker)
 {
+    if (!is_wanted(tried, worker))
+        return true;
     for (size_t i = 0; i < tried->count; i++)
         if (tried->workers[i] == worker)
             return true;
@@ -202,21 +210,25 @@ static void explain(const struct worker *worker, const char *template_name, stru
 
 /* One worker's reason stands for all: one that is up is nearer to taking it than one that is not.
  */
-void fleet_explain(const struct fleet *fleet, const char *template_name, struct err *err)
+void fleet_explain(const struct fleet *fleet, const char *template_name,
+                   const struct fleet_tried *tried, struct err *err)
 {
     const struct worker *chosen = NULL;
     for (size_t i = 0; i < fleet->count; i++) {
         const struct worker *worker = fleet->members[i]->worker;
+        if (!is_wanted(tried, worker))
+            continue;
         if (!chosen || (worker_up(worker) && !worker_up(chosen)) ||
             (worker_draining(chosen) && !worker_draining(worker)))
             chosen = worker;
     }
     if (!chosen) {
-        err_set(err, ERR_NOT_AVAILABLE, "there is no worker");
+        err_set(err, ERR_NOT_AVAILABLE, "there is no worker%s%s", tried->only[0] ? " " : "",
+                tried->only);
         return;
     }
     explain(chosen, template_name, err);
-    if (fleet->count > 1)
+    if (fleet->count > 1 && !tried->only[0])
         err_context(err, "none of %zu workers can take it", fleet->count);
 }
 

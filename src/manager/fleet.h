@@ -38,8 +38,9 @@ int fleet_remove(struct fleet *fleet, struct worker *worker, int64_t wait_ms, fl
 /* Being removed. */
 bool fleet_leaving(const struct fleet *fleet, const struct worker *worker);
 
-/* Workers that a run is not to be given again. */
+/* Workers that a run is not to be given again, and the one that it is for, "" for any. */
 struct fleet_tried {
+    char only[NAME_MAX_LEN + 1];
     const struct worker *workers[FLEET_TRIED_MAX];
     size_t count;
 };
@@ -52,7 +53,8 @@ struct worker *fleet_place(struct fleet *fleet, const char *template_name,
 mono_us fleet_hope_until(const struct fleet *fleet, const struct fleet_tried *tried);
 
 /* Why there is none: fills err with ERR_NOT_AVAILABLE. */
-void fleet_explain(const struct fleet *fleet, const char *template_name, struct err *err);
+void fleet_explain(const struct fleet *fleet, const char *template_name,
+                   const struct fleet_tried *tried, struct err *err);
 
 /* Tells the listener when fleet_place may answer otherwise. */
 void fleet_listen(struct fleet *fleet, struct listener *listener);

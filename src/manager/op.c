@@ -92,7 +92,7 @@ static void out_of_reach(const struct op *op, struct err *err)
         return;
     }
     if (op->fleet) {
-        fleet_explain(op->fleet, op->template_name, err);
+        fleet_explain(op->fleet, op->template_name, &op->tried, err);
         return;
     }
     const char *why = worker_last_error(op->worker);
@@ -356,12 +356,13 @@ struct op *op_start(uv_loop_t *loop, struct worker *worker, int64_t reach_ms, in
 }
 
 struct op *op_place(uv_loop_t *loop, struct fleet *fleet, const char *template_name,
-                    int64_t reach_ms, int64_t last_ms, const struct op_ops *ops, void *data,
-                    struct failure *failure)
+                    const char *only, int64_t reach_ms, int64_t last_ms, const struct op_ops *ops,
+                    void *data, struct failure *failure)
 {
     struct op *op = create(loop, reach_ms, last_ms, ops, data);
     op->fleet = fleet;
     str_format(op->template_name, sizeof(op->template_name), "%s", template_name);
+    str_format(op->tried.only, sizeof(op->tried.only), "%s", only ? only : "");
     try_send(op);
     if (op->worker || op->looking || op->tries > 0)
         return op;

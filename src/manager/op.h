@@ -45,10 +45,12 @@ struct op_ops {
 struct op *op_start(uv_loop_t *loop, struct worker *worker, int64_t reach_ms, int64_t last_ms,
                     const struct op_ops *ops, void *data, struct failure *failure);
 
-/* The same on any worker of the fleet that has the template (the name is copied). */
+/* The same on any worker of the fleet that has the template, or, unless `only` is NULL, on the one
+ * of that name (both are copied).
+ */
 struct op *op_place(uv_loop_t *loop, struct fleet *fleet, const char *template_name,
-                    int64_t reach_ms, int64_t last_ms, const struct op_ops *ops, void *data,
-                    struct failure *failure);
+                    const char *only, int64_t reach_ms, int64_t last_ms, const struct op_ops *ops,
+                    void *data, struct failure *failure);
 
 /* The worker that has it; NULL while op_place's looks for one, and after it failed. */
 struct worker *op_worker(const struct op *op);

@@ -385,8 +385,8 @@ struct run *run_start(uv_loop_t *loop, struct fleet *fleet, struct worker *worke
             run->op = op_start(loop, worker, request->queue_ms, longest_ms(request), &run_ops, run,
                                failure);
         else
-            run->op = op_place(loop, fleet, request->template_name, request->queue_ms,
-                               longest_ms(request), &run_ops, run, failure);
+            run->op = op_place(loop, fleet, request->template_name, request->worker_name,
+                               request->queue_ms, longest_ms(request), &run_ops, run, failure);
     }
     if (run->op)
         return run;

@@ -23,6 +23,7 @@ struct run_request {
     const char *keep_name;     /* under this name; NULL: its own */
     const char *owner;         /* whose it is then */
     const char *template_name; /* of a fresh runner */
+    const char *worker_name;   /* where it shall be; NULL: anywhere */
     const struct language *language;
     const char *code; /* NULL: nothing runs (with keep alone) */
     size_t code_len;

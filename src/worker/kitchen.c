@@ -2,6 +2,7 @@
 
 #include "engine_lxc.h"
 #include "engine_lxc_start.h"
+#include "footprint.h"
 #include "hostinfo.h"
 #include "journal.h"
 #include "network.h"
@@ -45,6 +46,7 @@ struct kitchen {
     struct network *network; /* NULL: there is none, nor was there */
     int network_socket;
     pid_t network_helper;
+    struct footprint_ground ground;
     int lock;
     unsigned memory_used_percent;
     bool closing, leave_kept;
@@ -346,6 +348,20 @@ static int open_network(struct kitchen *kitchen, struct err *err)
     return kitchen->network ? 0 : -1;
 }
 
+static void know_ground(struct kitchen *kitchen)
+{
+    const struct config *config = kitchen->config.config;
+    kitchen->ground = (struct footprint_ground){
+        .cgroup = kitchen->cgroup,
+        .ids_first = (uint64_t)config->worker_id_base,
+        .ids_end =
+            (uint64_t)(config->worker_id_base + config->worker_id_count * config->oven_max_runners),
+        .helpers = {kitchen->starter, kitchen->network_helper},
+        .run_dir = config->paths_run_dir,
+    };
+    kitchen->services.ground = &kitchen->ground;
+}
+
 static int open_services(struct kitchen *kitchen, int starter_socket, struct err *err)
 {
     const struct config *config = kitchen->config.config;
@@ -380,6 +396,7 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
     services->watch = watch_create(services, describe_worker(kitchen));
     services->runs = runs_create(services);
     take_over(kitchen, &spec);
+    know_ground(kitchen);
     kitchen->server = server_create(services, config->paths_run_dir, config->http_group, err);
     return kitchen->server ? 0 : -1;
 }

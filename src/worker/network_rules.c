@@ -1,6 +1,5 @@
 #include "network_rules.h"
 
-#include "../common/buf.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -289,4 +288,21 @@ int network_rules_guard(struct network_rules *rules, const char *uplink, struct 
     buf_init(&text, TEXT_MAX);
     buf_printf(&text, "add element inet %s uplinks { \"%s\" }\n", rules->plan->table, uplink);
     return apply(rules, &text, "guard the way out", err);
+}
+
+int network_rules_show(struct buf *text, struct err *err)
+{
+    struct network_rules *rules = network_rules_create(NULL, err);
+    struct buf command;
+    if (!rules)
+        return -1;
+    nft_ctx_output_set_flags(rules->nft, NFT_CTX_OUTPUT_STATELESS);
+    buf_init(&command, TEXT_MAX);
+    buf_append_str(&command, "list ruleset\n");
+    int result = apply(rules, &command, "list the host's rules", err);
+    const char *said = result == 0 ? nft_ctx_get_output_buffer(rules->nft) : NULL;
+    if (said && !buf_append_str(text, said))
+        result = err_set(err, ERR_INTERNAL, "the host has too many rules to list");
+    network_rules_destroy(rules);
+    return result;
 }

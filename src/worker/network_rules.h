@@ -7,6 +7,7 @@
 #ifndef WORKER_NETWORK_RULES_H
 #define WORKER_NETWORK_RULES_H
 
+#include "../common/buf.h"
 #include "../common/network_plan.h"
 
 #include <stdbool.h>
@@ -37,5 +38,10 @@ int network_rules_delete(struct network_rules *rules, unsigned slot, struct err 
 
 /* What comes in by that interface is not handed on, but to runners. */
 int network_rules_guard(struct network_rules *rules, const char *uplink, struct err *err);
+
+/* Appends all rules of this network namespace, the host's own too, without their counters. Any
+ * process of the worker's may ask.
+ */
+int network_rules_show(struct buf *text, struct err *err);
 
 #endif

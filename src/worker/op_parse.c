@@ -240,6 +240,13 @@ int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err
                : -1;
 }
 
+int op_footprint_parse(const char *text, size_t len, struct err *err)
+{
+    static const char *const keys[] = {NULL};
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    return json ? json_only_keys(json, keys, err) : -1;
+}
+
 int op_hello_parse(const char *text, size_t len, struct err *err)
 {
     cleanup_json json_t *json = json_parse_object(text, len, false, err);

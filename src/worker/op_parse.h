@@ -81,6 +81,9 @@ int op_signal_parse(const char *text, size_t len, int *signal, struct err *err);
 
 int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err);
 
+/* It says nothing. */
+int op_footprint_parse(const char *text, size_t len, struct err *err);
+
 /* A peer's LINK_HELLO: fails when its protocol is not ours. */
 int op_hello_parse(const char *text, size_t len, struct err *err);
 

@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include "answer.h"
+#include "footprint.h"
 #include "listener.h"
 #include "op_parse.h"
 #include "oven_json.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 
 /* How it works. A connection is a `client` until its operation is known; the operation then takes
- * the channel. A client that waits for a runner's end, or for zombies to be removed, stays one.
+ * the channel. A client that waits for a runner's end, or for work on a thread, stays one.
  */
 
 struct client {
@@ -36,7 +37,7 @@ struct server {
     struct services *services;
     struct listener *listener;
     struct client *clients;
-    unsigned removals;   /* on threads */
+    unsigned jobs;       /* on threads */
     atomic_bool stopped; /* they read it */
 };
 
@@ -97,13 +98,15 @@ static void on_runner_change(struct runner *runner, enum runner_state from, void
     }
 }
 
-struct removal {
+/* Work that blocks, on a thread. */
+struct job {
     uv_work_t work;
     struct server *server;
     struct client *client; /* NULL once its connection has ended */
-    json_t *names;
+    void (*todo)(struct job *job);
+    unsigned busy;          /* runners that were being made or removed */
+    json_t *names, *result; /* of runners; what todo made, NULL: it failed */
     struct err err;
-    bool failed;
 };
 
 static void add_name(const char *name, void *data)
@@ -111,32 +114,45 @@ static void add_name(const char *name, void *data)
     json_array_append_new(data, json_string(name));
 }
 
-/* On a thread: killing and removing what nobody owns may take a second each. */
-static void remove_zombies(uv_work_t *work)
+/* Killing and removing what nobody owns may take a second each. */
+static void remove_zombies(struct job *job)
 {
-    struct removal *removal = work->data;
-    struct engine *engine = roster_engine(removal->server->services->roster);
-    for (size_t i = 0; i < json_array_size(removal->names); i++) {
-        const char *name = json_string_value(json_array_get(removal->names, i));
-        if (atomic_load(&removal->server->stopped))
-            removal->failed = err_set(&removal->err, ERR_NOT_AVAILABLE, "the worker is ending");
-        else if (engine->ops->remove_zombie(engine, name, &removal->err) != 0)
-            removal->failed = true;
+    struct engine *engine = roster_engine(job->server->services->roster);
+    bool failed = false;
+    for (size_t i = 0; i < json_array_size(job->names); i++) {
+        const char *name = json_string_value(json_array_get(job->names, i));
+        if (atomic_load(&job->server->stopped))
+            failed = err_set(&job->err, ERR_NOT_AVAILABLE, "the worker is ending");
+        else if (engine->ops->remove_zombie(engine, name, &job->err) != 0)
+            failed = true;
     }
+    if (!failed)
+        job->result = json_pack("{s:O}", "zombies", job->names);
 }
 
-static void on_zombies_removed(uv_work_t *work, int status)
+static void take_footprint(struct job *job)
 {
-    struct removal *removal = work->data;
+    job->result = footprint_take(job->server->services->ground, job->names, job->busy);
+}
+
+static void on_job(uv_work_t *work)
+{
+    struct job *job = work->data;
+    job->todo(job);
+}
+
+static void on_job_done(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
     (void)status;
-    removal->server->removals--;
-    if (removal->client && removal->failed)
-        refuse(removal->client, &removal->err);
-    else if (removal->client)
-        answer_result(client_release(removal->client),
-                      json_pack("{s:O}", "zombies", removal->names));
-    json_decref(removal->names);
-    free(removal);
+    job->server->jobs--;
+    if (job->client && !job->result)
+        refuse(job->client, &job->err);
+    else if (job->client)
+        answer_result(client_release(job->client), json_incref(job->result));
+    json_decref(job->result);
+    json_decref(job->names);
+    free(job);
 }
 
 static void ignore_frame(struct chan *chan, const struct frame *frame, void *data)
@@ -144,18 +160,34 @@ static void ignore_frame(struct chan *chan, const struct frame *frame, void *dat
     (void)chan, (void)frame, (void)data;
 }
 
-static void on_closed_while_removing(struct chan *chan, const struct err *why, void *data)
+static void on_closed_during_job(struct chan *chan, const struct err *why, void *data)
 {
-    struct removal *removal = data;
+    struct job *job = data;
     (void)chan, (void)why;
-    chan_destroy(client_release(removal->client), false);
-    removal->client = NULL;
+    chan_destroy(client_release(job->client), false);
+    job->client = NULL;
 }
 
-static const struct chan_ops removing_ops = {
+static const struct chan_ops job_ops = {
     .on_frame = ignore_frame,
-    .on_closed = on_closed_while_removing,
+    .on_closed = on_closed_during_job,
 };
+
+static void start_job(struct client *client, json_t *take_names, void (*todo)(struct job *job))
+{
+    const struct roster *roster = client->server->services->roster;
+    struct job *job = mem_new(struct job);
+    job->busy = roster_count(roster, RUNNER_COOKING) + roster_count(roster, RUNNER_FREEING);
+    job->server = client->server;
+    job->client = client;
+    job->todo = todo;
+    job->names = take_names;
+    job->work.data = job;
+    client->waits = true;
+    client->server->jobs++;
+    chan_set_ops(client->chan, &job_ops, job);
+    uv_queue_work(client->server->services->loop, &job->work, on_job, on_job_done);
+}
 
 static void begin_zombies(struct client *client, const struct frame *frame)
 {
@@ -173,15 +205,25 @@ static void begin_zombies(struct client *client, const struct frame *frame)
         answer_result(client_release(client), json_pack("{s:o}", "zombies", names));
         return;
     }
-    struct removal *removal = mem_new(struct removal);
-    removal->server = client->server;
-    removal->client = client;
-    removal->names = names;
-    removal->work.data = removal;
-    client->waits = true;
-    client->server->removals++;
-    chan_set_ops(client->chan, &removing_ops, removal);
-    uv_queue_work(services->loop, &removal->work, remove_zombies, on_zombies_removed);
+    start_job(client, names, remove_zombies);
+}
+
+static void add_runner(struct runner *runner, void *data)
+{
+    json_array_append_new(data, json_string(runner->spec.name));
+}
+
+static void begin_footprint(struct client *client, const struct frame *frame)
+{
+    struct err err;
+    json_t *names = json_array();
+    if (op_footprint_parse(frame->payload, frame->len, &err) != 0) {
+        json_decref(names);
+        refuse(client, &err);
+        return;
+    }
+    roster_each(client->server->services->roster, add_runner, names);
+    start_job(client, names, take_footprint);
 }
 
 static void do_oven(struct client *client, const struct frame *frame)
@@ -223,6 +265,9 @@ static void begin_operation(struct client *client, const struct frame *frame)
         return;
     case FRAME_ZOMBIES:
         begin_zombies(client, frame);
+        return;
+    case FRAME_FOOTPRINT:
+        begin_footprint(client, frame);
         return;
     case FRAME_OVEN:
         do_oven(client, frame);
@@ -325,7 +370,7 @@ void server_stop(struct server *server)
 
 bool server_busy(const struct server *server)
 {
-    return server->removals > 0;
+    return server->jobs > 0;
 }
 
 void server_destroy(struct server *server)

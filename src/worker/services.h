@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+struct footprint_ground;
 struct journal;
 struct pantry;
 struct runs;
@@ -23,6 +24,7 @@ struct services {
     struct journal *journal;
     struct watch *watch;
     struct runs *runs;
+    const struct footprint_ground *ground;
 };
 
 #endif

@@ -58,10 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char name[NAME_MAX_LEN + 1];
     bool remove;
     struct oven_change change;
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
     case 1:
-        run(text, len, data[0] % 6);
+        run(text, len, data[0] % 7);
         break;
     case 2:
         if (op_destroy_parse(text, len, name, &err) != 0)
@@ -79,6 +79,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             must((!change.template_name[0] || id_name_valid(change.template_name)) &&
                  change.min_available >= -1 && change.max_runners != 0);
+        break;
+    case 6:
+        if (op_footprint_parse(text, len, &err) != 0)
+            check_failed(&err);
         break;
     case 4:
         if (op_hello_parse(text, len, &err) != 0)

@@ -73,6 +73,10 @@ static void what_is_no_case_is_refused(void **data)
         {ROW "#: runs two\n", "runs: must be a number"},
         {ROW "#: time-ms\n", "time-ms: must be a number, 1 to 60000"},
         {ROW "#: truncated no\n", "truncated: can be \"yes\" alone"},
+        {ROW "#: request [1]\n", "line 5: request:"},
+        {ROW "#: request {}\n#: request {}\n", "line 6: request: comes twice"},
+        {ROW "#: refused {\n", "line 5: refused:"},
+        {ROW "#: stream-bytes 0\n", "stream-bytes: must be a number, 1 to"},
         {"#: group \n", "line 1: group: must have 1 to 48 bytes"},
         {"#: group 1234567890123456789012345678901234567890123456789\n", "1 to 48 bytes"},
     };
@@ -127,7 +131,8 @@ static void a_request_has_it_all(void **data)
     (void)data;
     struct err err;
     struct abuse_case abuse;
-    const struct abuse_target target = {.address = "127.0.0.1:1", .prelude = "import os"};
+    const struct abuse_target target = {
+        .address = "127.0.0.1:1", .prelude = "import os", .hosts = ""};
     assert_ok(read_text(&abuse, ROW "#: time-ms 1500\n#: memory-mib 4\n#: stdin-bytes 3\n", &err),
               err);
     json_t *body = abuse_request(&abuse, &target, 2);
@@ -143,41 +148,50 @@ static void a_request_has_it_all(void **data)
     abuse_case_finish(&abuse);
 }
 
-static void an_answer_is_judged(void **data)
+static void a_request_of_a_compilers_case(void **data)
 {
     (void)data;
-    static const struct {
-        bool says_held, truncated;
-        int http;
-        const char *body, *status, *why; /* why: NULL, it holds */
-    } answers[] = {
-        {true, false, 200, "{\"status\": \"ok\", \"stdout\": \"1\\nheld\\n\"}", "ok", NULL},
-        {true, false, 200, "{\"status\": \"ok\", \"stdout\": \"\\u0000\\nheld\\n\"}", "ok", NULL},
-        {true, false, 200, "{\"status\": \"ok\", \"stdout\": \"held\\nout\\n\"}", "ok", "out"},
-        {true, false, 200, "{\"status\": \"ok\", \"stdout\": \"not held\\n\"}", "ok", "not held"},
-        {true, false, 200, "{\"status\": \"ok\", \"stdout\": \"\", \"stderr\": \"Oh\"}", "ok",
-         "Oh"},
-        {true, false, 200, "{\"status\": \"exit\", \"stdout\": \"held\"}", "exit", "none of the"},
-        {false, false, 200, "{\"status\": \"memory\"}", "memory", NULL},
-        {false, false, 498, "{\"name\": \"runnerTimedOut\"}", "timeout", "none of the ends"},
-        {false, true, 200, "{\"status\": \"ok\"}", "ok", "all of its output"},
-        {false, true, 200, "{\"status\": \"ok\", \"truncated\": {\"stdout\": true}}", "ok", NULL},
-        {false, true, 200,
-         "{\"status\": \"ok\", \"truncated\": {\"stdout\": false, \"stderr\": true}}", "ok", NULL},
-        {false, false, 502, "{\"message\": \"lost\"}", "502", "the API answers: lost"},
-        {false, false, 200, "oops", "200", "no JSON"},
-    };
-    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-        const struct abuse_case abuse = {.statuses = "ok memory",
-                                         .says_held = answers[i].says_held,
-                                         .truncated = answers[i].truncated};
-        char status[32], why[400];
-        bool held = abuse_judge(&abuse, answers[i].http, answers[i].body, strlen(answers[i].body),
-                                status, why);
-        assert_string_equal(status, answers[i].status);
-        assert_int_equal(held, answers[i].why == NULL);
-        assert_contains(why, answers[i].why ? answers[i].why : "");
-    }
+    struct err err;
+    struct abuse_case abuse;
+    const struct abuse_target target = {.address = "h:1", .prelude = "p", .hosts = ""};
+    const char *path = scratch_path(folder, "flood.c");
+    scratch_write(path, "//: group c\n//: tries x\n//: holds x\n//: status ok\n"
+                        "//: optional yes\nint x;\n");
+    assert_ok(abuse_case_read(&abuse, path, &err), err);
+    assert_true(abuse.optional);
+    json_t *body = abuse_request(&abuse, &target, 1);
+    assert_string_equal(json_string_value(json_object_get(body, "language")), "c");
+    assert_contains(json_string_value(json_object_get(body, "code")), "int x;");
+    assert_null(json_object_get(body, "env"));
+    assert_null(json_object_get(body, "worker"));
+    json_decref(body);
+    abuse_case_finish(&abuse);
+}
+
+static void a_request_is_added_to(void **data)
+{
+    (void)data;
+    struct err err;
+    struct abuse_case abuse;
+    const struct abuse_target target = {
+        .address = "h:1", .worker = "lab1", .prelude = "", .hosts = "10.0.0.1", .connections = 7};
+    assert_ok(read_text(&abuse,
+                        ROW "#: request {\"network\": \"nat\", \"collect\": [\"*\"]}\n"
+                            "#: refused {\"cwd\": \"x\"}\n#: refused {}\n"
+                            "#: collected a=ok b=link\n#: stream-bytes 5\n",
+                        &err),
+              err);
+    assert_int_equal(json_array_size(abuse.refused), 2);
+    assert_string_equal(abuse.collected, "a=ok b=link");
+    assert_int_equal(abuse.stream_bytes, 5);
+    json_t *body = abuse_request(&abuse, &target, 1);
+    json_t *env = json_object_get(body, "env");
+    assert_string_equal(json_string_value(json_object_get(body, "network")), "nat");
+    assert_string_equal(json_string_value(json_object_get(body, "worker")), "lab1");
+    assert_string_equal(json_string_value(json_object_get(env, "ABUSE_HOSTS")), "10.0.0.1");
+    assert_string_equal(json_string_value(json_object_get(env, "ABUSE_CONNECTIONS")), "7");
+    json_decref(body);
+    abuse_case_finish(&abuse);
 }
 
 int main(void)
@@ -189,7 +203,8 @@ int main(void)
         TEST(a_folder_is_read_in_order),
         TEST(an_empty_folder_is_an_error),
         TEST(a_request_has_it_all),
-        TEST(an_answer_is_judged),
+        TEST(a_request_of_a_compilers_case),
+        TEST(a_request_is_added_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,34 @@ static void test_zombies_nonsense(void **state)
     answer_free(&answer);
 }
 
+static void answer_footprint(struct fake_op *op, const struct fake_request *request, void *data)
+{
+    assert_int_equal(request->type, FRAME_FOOTPRINT);
+    fake_op_answer(op, FRAME_RESULT, data);
+}
+
+static void test_footprint(void **state)
+{
+    struct rig *rig = *state;
+    struct answer answer;
+    static char text[] = "{\"runners\":3,\"mounts\":[\"worker / ext4\"]}", list[] = "[]";
+    fake_worker_script(rig->fake, answer_footprint, text);
+    rig_call(rig, "GET", "/api/v1/workers/local/footprint", rig->admin, NULL, &answer);
+    assert_int_equal(answer.status, 200);
+    const json_t *manager = json_object_get(answer.json, "manager");
+    assert_true(json_integer_value(json_object_get(manager, "descriptors")) > 3);
+    assert_true(json_integer_value(json_object_get(manager, "memory")) > 0);
+    assert_contains(answer.body, "\"worker\":{\"runners\":3,\"mounts\":[\"worker / ext4\"]}");
+    answer_free(&answer);
+    rig_call(rig, "GET", "/api/v1/workers/nobody/footprint", rig->admin, NULL, &answer);
+    assert_error(&answer, 404, "notFound", "there is no worker \"nobody\"");
+    answer_free(&answer);
+    fake_worker_script(rig->fake, answer_footprint, list);
+    rig_call(rig, "GET", "/api/v1/workers/local/footprint", rig->admin, NULL, &answer);
+    assert_error(&answer, 502, "workerBadGateway", "RESULT of the worker");
+    answer_free(&answer);
+}
+
 static void assert_ready(struct rig *rig, int status, const char *words)
 {
     struct answer answer;
@@ -121,10 +149,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_worker),
-        TEST(test_zombies),
-        TEST(test_zombies_nonsense),
-        TEST(test_ready),
+        TEST(test_worker),    TEST(test_zombies), TEST(test_zombies_nonsense),
+        TEST(test_footprint), TEST(test_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -555,6 +555,41 @@ static void test_zombies_of_all(void **state)
     answer_free(&answer);
 }
 
+/* An admin may say where a run shall be. */
+static void test_the_worker_that_a_run_names(void **state)
+{
+    struct second *second = *state;
+    struct rig *rig = second->rig;
+    struct answer answer;
+    static const char on_second[] = "{\"code\":\"x\",\"worker\":\"second\",\"queue\":0.1}";
+    add_second(second);
+    unsigned elsewhere = runs_of(rig->fake);
+    for (int i = 0; i < 8; i++) {
+        rig_call(rig, "POST", "/api/v1/runner/run", rig->admin, on_second, &answer);
+        assert_int_equal(answer.status, 200);
+        answer_free(&answer);
+    }
+    assert_int_equal(runs_of(second->fake), 8);
+    /* Not even when that one will not have it. */
+    static char full[] = "RunnerNotAvailable";
+    fake_worker_script(second->fake, refuse, full);
+    rig_call(rig, "POST", "/api/v1/runner/run", rig->admin, on_second, &answer);
+    assert_int_equal(answer.status, 503);
+    answer_free(&answer);
+    call(second, "POST", "/api/v1/workers/second/drain", NULL, 200);
+    rig_call(rig, "POST", "/api/v1/runner/run", rig->admin, on_second, &answer);
+    assert_error(&answer, 503, "RunnerNotAvailable", "the worker \"second\" is draining");
+    answer_free(&answer);
+    assert_int_equal(runs_of(rig->fake), elsewhere);
+    rig_call(rig, "POST", "/api/v1/runner/run", rig->admin, "{\"code\":\"x\",\"worker\":\"third\"}",
+             &answer);
+    assert_error(&answer, 404, "notFound", "worker: there is no worker \"third\"");
+    answer_free(&answer);
+    rig_call(rig, "POST", "/api/v1/runner/run", rig->user, on_second, &answer);
+    assert_error(&answer, 403, "forbidden", "worker: an admin's token");
+    answer_free(&answer);
+}
+
 /* What was said of workers is so for the next manager on the same store. */
 static void test_a_restart_changes_nothing(void **state)
 {
@@ -600,6 +635,7 @@ int main(void)
         TEST(test_removal_waits_for_runs),
         TEST(test_kept_runners_are_not_forgotten_by_mistake),
         TEST(test_names_are_taken_fleet_wide),
+        TEST(test_the_worker_that_a_run_names),
         TEST(test_zombies_of_all),
         TEST(test_a_restart_changes_nothing),
     };

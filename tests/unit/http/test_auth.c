@@ -59,11 +59,17 @@ static void test_every_route_is_closed(void **state)
     struct rig *rig = *state;
     struct answer answer;
     static const char *const routes[][2] = {
-        {"GET", "/api/v1/runner"},         {"POST", "/api/v1/runner"},
-        {"POST", "/api/v1/runner/run"},    {"POST", "/api/v1/runner/new"},
-        {"GET", "/api/v1/runner/demo"},    {"POST", "/api/v1/runner/demo"},
-        {"DELETE", "/api/v1/runner/demo"}, {"GET", "/api/v1/worker"},
-        {"GET", "/api/v1/worker/zombies"}, {"DELETE", "/api/v1/worker/zombies"},
+        {"GET", "/api/v1/runner"},
+        {"POST", "/api/v1/runner"},
+        {"POST", "/api/v1/runner/run"},
+        {"POST", "/api/v1/runner/new"},
+        {"GET", "/api/v1/runner/demo"},
+        {"POST", "/api/v1/runner/demo"},
+        {"DELETE", "/api/v1/runner/demo"},
+        {"GET", "/api/v1/worker"},
+        {"GET", "/api/v1/worker/zombies"},
+        {"DELETE", "/api/v1/worker/zombies"},
+        {"GET", "/api/v1/workers/local/footprint"},
     };
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         rig_call(rig, routes[i][0], routes[i][1], NULL, "{\"code\":\"true\"}", &answer);

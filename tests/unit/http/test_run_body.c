@@ -61,6 +61,25 @@ static void test_defaults(void **state)
     json_decref(request.hold);
 }
 
+static void test_worker(void **state)
+{
+    (void)state;
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"worker\":\"lab1\"}", NULL), err,
+                 ERR_FORBIDDEN, "worker: an admin's token alone may choose one");
+    limits.admin = true;
+    assert_ok(parse(RUN_BODY_NEW, "{\"worker\":\"lab1\"}", NULL), err);
+    assert_string_equal(request.worker_name, "lab1");
+    json_decref(request.hold);
+    assert_ok(parse(RUN_BODY_FRESH, "{\"code\":\"\"}", NULL), err);
+    assert_null(request.worker_name);
+    json_decref(request.hold);
+    assert_fails(parse(RUN_BODY_FRESH, "{\"code\":\"\",\"worker\":\"a/b\"}", NULL), err,
+                 ERR_BAD_REQUEST, "worker: \"a/b\" is no worker's name");
+    assert_fails(parse(RUN_BODY_NAMED, "{\"code\":\"\",\"worker\":\"lab1\"}", NULL), err,
+                 ERR_BAD_REQUEST, "worker: is set when the runner is made");
+    limits.admin = false;
+}
+
 static void test_network(void **state)
 {
     (void)state;
@@ -361,9 +380,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field), cmocka_unit_test(test_paths_of_files),
         cmocka_unit_test(test_all_fields),  cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_network),     cmocka_unit_test(test_time),
-        cmocka_unit_test(test_new),         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_worker),      cmocka_unit_test(test_network),
+        cmocka_unit_test(test_time),        cmocka_unit_test(test_new),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,6 +309,9 @@ static void zombies(void **state)
     assert_true(remove);
     assert_fails(op_zombies_parse("{\"remove\":1}", 12, &remove, &err), err, ERR_BAD_REQUEST,
                  "remove: must be true or false");
+    assert_ok(op_footprint_parse("{}", 2, &err), err);
+    assert_fails(op_footprint_parse("{\"x\":1}", 7, &err), err, ERR_BAD_REQUEST, "x");
+    assert_fails(op_footprint_parse("[]", 2, &err), err, ERR_BAD_REQUEST, "");
     assert_fails(op_zombies_parse("{\"x\":1}", 7, &remove, &err), err, ERR_BAD_REQUEST,
                  "x: unknown field");
 }

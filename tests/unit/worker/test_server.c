@@ -2,6 +2,7 @@
 
 #include "../../../src/common/json.h"
 #include "../../../src/common/mem.h"
+#include "../../../src/worker/footprint.h"
 #include "../../support/scratch.h"
 #include "worker_rig.h"
 
@@ -141,6 +142,33 @@ static void group_that_is_not_there_is_named(void **state)
     path[sizeof(path) - 1] = '\0';
     assert_null(server_create(&stage.rig.services, path, group(), &err));
     assert_contains(err.msg, "longer than a socket's path");
+    finish(&stage);
+}
+
+static void it_tells_its_footprint(void **state)
+{
+    struct stage stage;
+    const struct footprint_ground ground = {
+        .ids_first = 4100000000, .ids_end = 4100000001, .run_dir = "/nowhere"};
+    (void)state;
+    begin(&stage, &quick);
+    stage.rig.services.ground = &ground;
+    ask(&stage, &stage.a, FRAME_FOOTPRINT, "{}");
+    cleanup_json json_t *result = peer_expect_json(&stage.a, FRAME_RESULT);
+    assert_int_equal(json_integer_value(json_object_get(result, "runners")),
+                     roster_total(stage.rig.services.roster));
+    assert_true(json_is_array(json_object_get(result, "mounts")));
+    peer_expect_end(&stage.a);
+    /* One whose caller does not wait for it. */
+    ask(&stage, &stage.b, FRAME_FOOTPRINT, "{}");
+    while (!server_busy(stage.server))
+        worker_rig_turn(&stage.rig);
+    peer_close(&stage.b);
+    while (server_busy(stage.server))
+        worker_rig_turn(&stage.rig);
+    ask(&stage, &stage.b, FRAME_FOOTPRINT, "{'all':1}");
+    cleanup_json json_t *error = peer_expect_json(&stage.b, FRAME_LINK_ERROR);
+    assert_string_equal(text_of(error, "name"), "badRequest");
     finish(&stage);
 }
 
@@ -491,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(socket_is_the_groups),
         cmocka_unit_test(group_that_is_not_there_is_named),
+        cmocka_unit_test(it_tells_its_footprint),
         cmocka_unit_test(run_over_a_connection),
         cmocka_unit_test(hello_and_then_a_pause),
         cmocka_unit_test(connection_in_small_pieces),
