@@ -6,6 +6,7 @@
 #include "process.h"
 #include "recipe.h"
 #include "template_about.h"
+#include "template_place.h"
 #include "template_progress.h"
 
 #include "../common/fd.h"
@@ -30,7 +31,6 @@
 #define OS_RELEASE "/etc/os-release"
 #define MMDEBSTRAP "/usr/bin/mmdebstrap"
 #define FACT "codeland: "
-#define OLD_MOST 999 /* trees of a template that runners live on, besides its own */
 
 /* A build in progress. */
 struct work {
@@ -109,24 +109,6 @@ static int prepare(struct work *work, struct err *err)
                     build->state_dir, build->name))
         return err_set(err, ERR_BAD_REQUEST, "%s: path too long", build->state_dir);
     return fd_mkdirs(logs, 0755, err);
-}
-
-/* The folder of all templates, locked against a second build; closing it unlocks. */
-static int lock_templates(const char *state_dir, struct err *err)
-{
-    char path[PATH_MAX];
-    if (!str_format(path, sizeof(path), "%s/templates", state_dir))
-        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", state_dir);
-    if (fd_mkdirs(path, 0755, err) != 0)
-        return -1;
-    cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK
-                   ? err_set(err, ERR_NOT_AVAILABLE, "another template is being built in %s", path)
-                   : err_sys(err, ERR_INTERNAL, errno, "cannot lock %s", path);
-    return steal_fd(&fd);
 }
 
 /* "package NAME VERSION", "architecture NAME", "size BYTES" */
@@ -240,76 +222,12 @@ static int write_json(struct work *work, struct err *err)
     return template_write(path, object, err);
 }
 
-/* Moves a tree out of the way: to NAME.old, or NAME.old2... while runners live on
- * earlier ones.
- */
-static int put_away(const char *tree, const char *target, struct err *err)
-{
-    char old[PATH_MAX];
-    for (int i = 1; i <= OLD_MOST; i++) {
-        char number[8] = "";
-        if (i > 1)
-            str_format(number, sizeof(number), "%d", i);
-        if (!str_format(old, sizeof(old), "%s.old%s", target, number))
-            return err_set(err, ERR_INTERNAL, "%s: path too long", target);
-        if (renameat2(AT_FDCWD, tree, AT_FDCWD, old, RENAME_NOREPLACE) == 0)
-            return 0;
-        if (errno != EEXIST)
-            return err_sys(err, ERR_INTERNAL, errno, "%s", old);
-    }
-    return err_set(err, ERR_INTERNAL, "runners live on %d earlier builds of it", OLD_MOST);
-}
-
-/* One rename puts it in place, after all of it is on the disk. */
-static int put_in_place(struct work *work, int templates, struct err *err)
-{
-    cleanup_close int fresh = open(work->fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fresh < 0 || syncfs(fresh) != 0)
-        return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno, "%s",
-                       work->fresh);
-    if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_NOREPLACE) != 0) {
-        if (errno != EEXIST)
-            return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
-        if (renameat2(AT_FDCWD, work->fresh, AT_FDCWD, work->target, RENAME_EXCHANGE) != 0)
-            return err_sys(err, ERR_INTERNAL, errno, "%s", work->target);
-        if (put_away(work->fresh, work->target, err) != 0)
-            return -1;
-    }
-    return fsync(templates) == 0 ? 0
-                                 : err_sys(err, ERR_INTERNAL, errno, "%s", work->build->state_dir);
-}
-
-/* NAME.new, NAME.old, NAME.old2 and so on. */
-static bool left_over(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    if (!dot || dot == name)
-        return false;
-    return strcmp(dot, ".new") == 0 ||
-           (str_starts_with(dot, ".old") && dot[4 + strspn(dot + 4, "0123456789")] == '\0');
-}
-
-/* Under the lock of lock_templates. */
-static void sweep(const char *state_dir)
-{
-    struct err err;
-    char path[PATH_MAX];
-    DIR *folder = str_format(path, sizeof(path), "%s/templates", state_dir) ? opendir(path) : NULL;
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        if (left_over(entry->d_name) &&
-            template_path(path, sizeof(path), state_dir, entry->d_name, ""))
-            template_remove_unused(path, &err);
-    closedir(folder);
-}
-
 static int build_locked(struct work *work, int templates, struct err *err)
 {
     if (fd_remove_tree(work->fresh, err) != 0 || fd_mkdirs(work->fresh, 0755, err) != 0)
         return -1;
     if (make_rootfs(work, err) == 0 && write_json(work, err) == 0 &&
-        put_in_place(work, templates, err) == 0)
+        template_place_put(work->fresh, work->target, templates, err) == 0)
         return 0;
     fd_remove_tree(work->fresh, NULL);
     return -1;
@@ -364,10 +282,10 @@ static int build_or_keep(struct work *work, struct err *err)
     const struct template_build *build = work->build;
     if (prepare(work, err) != 0)
         return -1;
-    cleanup_close int templates = lock_templates(build->state_dir, err);
+    cleanup_close int templates = template_place_lock(build->state_dir, err);
     if (templates < 0)
         return -1;
-    sweep(build->state_dir);
+    template_place_sweep(build->state_dir);
     int kept = up_to_date(work, err);
     if (kept != 0)
         return kept < 0 ? -1 : 0;
@@ -392,24 +310,9 @@ int template_build(const struct template_build *build, struct screen *screen, st
 void template_build_sweep(const char *state_dir)
 {
     struct err err;
-    cleanup_close int templates = lock_templates(state_dir, &err);
+    cleanup_close int templates = template_place_lock(state_dir, &err);
     if (templates >= 0)
-        sweep(state_dir);
-}
-
-/* Whether a tree of it is still there, since runners live on it. */
-static bool has_left_over(const char *state_dir, const char *name)
-{
-    char path[PATH_MAX];
-    bool found = false;
-    size_t len = strlen(name);
-    DIR *folder = str_format(path, sizeof(path), "%s/templates", state_dir) ? opendir(path) : NULL;
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        found = found || (str_starts_with(entry->d_name, name) && entry->d_name[len] == '.' &&
-                          left_over(entry->d_name));
-    if (folder)
-        closedir(folder);
-    return found;
+        template_place_sweep(state_dir);
 }
 
 int template_remove(const char *state_dir, const char *name, bool *lives, struct err *err)
@@ -424,13 +327,13 @@ int template_remove(const char *state_dir, const char *name, bool *lives, struct
         return err_set(err, ERR_BAD_REQUEST, "%s: path too long", state_dir);
     if (lstat(path, &st) != 0)
         return err_sys(err, ERR_NOT_FOUND, errno, "%s", path);
-    cleanup_close int templates = lock_templates(state_dir, err);
+    cleanup_close int templates = template_place_lock(state_dir, err);
     if (templates < 0)
         return -1;
-    sweep(state_dir);
-    if (put_away(path, path, err) != 0)
+    template_place_sweep(state_dir);
+    if (template_place_away(path, path, err) != 0)
         return -1;
-    sweep(state_dir);
-    *lives = has_left_over(state_dir, name);
+    template_place_sweep(state_dir);
+    *lives = template_place_has_left_over(state_dir, name);
     return 0;
 }
