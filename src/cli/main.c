@@ -38,14 +38,19 @@ static const struct verb {
      "  --token TOKEN            or the environment's CODELAND_TOKEN (the "
      "administrator's)\n" SETTINGS_HELP},
     {"template", cli_template,
-     "codeland template build NAME | rebuild NAME | rm NAME | ls [OPTION]...",
-     "make, list and remove the root file systems of runners",
-     "  build NAME    makes a template from its recipe and its languages' packages, unless it is "
-     "up\n"
-     "                to date (needs root)\n"
-     "  rebuild NAME  makes it anew in any case, with the packages of today\n"
-     "  rm NAME       removes it; runners that live on it go on\n"
-     "  ls            lists the templates of this machine\n\n"
+     "codeland template build|rebuild|rm|export NAME | import FILE | ls [OPTION]...",
+     "make, list, hand on and remove the root file systems of runners",
+     "  build NAME          makes a template from its recipe and its languages' packages, unless "
+     "it "
+     "is\n"
+     "                      up to date\n"
+     "  rebuild NAME        makes it anew in any case, with the packages of today\n"
+     "  rm NAME             removes it; runners that live on it go on\n"
+     "  ls                  lists the templates of this machine\n"
+     "  export NAME [FILE]  writes it as one archive, NAME.tar.zst; \"-\" is stdout\n"
+     "  import FILE         makes a template of an archive; \"-\" is stdin\n"
+     "      --as NAME       under another name than it had\n\n"
+     "All but ls need root.\n\n"
      "Options:\n" SETTINGS_HELP},
     {"languages", cli_languages, "codeland languages ls | json | markdown [OPTION]...",
      "list the languages that runs may name",

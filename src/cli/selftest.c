@@ -232,48 +232,15 @@ static int choose(struct selftest *selftest, struct err *err)
     return 0;
 }
 
-/* Takes words[at] and those behind it out. */
-static void take_out(int *argc, char **argv, int at, int count)
-{
-    memmove(argv + at, argv + at + count, sizeof(*argv) * (size_t)(*argc - at - count + 1));
-    *argc -= count;
-}
-
-static bool take_flag(int *argc, char **argv, const char *flag)
-{
-    for (int i = 1; i < *argc; i++) {
-        if (strcmp(argv[i], flag) != 0)
-            continue;
-        take_out(argc, argv, i, 1);
-        return true;
-    }
-    return false;
-}
-
-/* "--worker NAME" or "--worker=NAME"; NULL when it is not there. */
-static const char *take_worker(int *argc, char **argv)
-{
-    static const char option[] = "--worker", with_value[] = "--worker=";
-    for (int i = 1; i < *argc; i++) {
-        bool two = strcmp(argv[i], option) == 0 && i + 1 < *argc;
-        if (!two && !str_starts_with(argv[i], with_value))
-            continue;
-        const char *name = two ? argv[i + 1] : argv[i] + strlen(with_value);
-        take_out(argc, argv, i, two ? 2 : 1);
-        return name;
-    }
-    return NULL;
-}
-
 int cli_selftest(int argc, char **argv)
 {
     static struct selftest selftest; /* too large for a stack */
     struct err err = {0};
-    selftest.json = take_flag(&argc, argv, "--json");
-    selftest.list = take_flag(&argc, argv, "--list");
-    selftest.worker = take_worker(&argc, argv);
+    selftest.json = options_take_flag(&argc, argv, "--json");
+    selftest.list = options_take_flag(&argc, argv, "--list");
     int code = EXIT_USAGE;
-    if (options_parse(&selftest.options, argc, argv, &err) != 0)
+    if (options_take_text(&argc, argv, "--worker", &selftest.worker, &err) != 0 ||
+        options_parse(&selftest.options, argc, argv, &err) != 0)
         goto out;
     if (selftest.worker && !id_name_valid(selftest.worker)) {
         err_set(&err, ERR_BAD_REQUEST, "--worker: \"%.60s\" is no worker's name", selftest.worker);

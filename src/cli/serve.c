@@ -252,24 +252,11 @@ static int serve(const struct options *options)
     return status == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Takes --check-config out of the words, which options_parse does not know. */
-static bool take_check(int *argc, char **argv)
-{
-    int kept = 0;
-    for (int i = 0; i < *argc; i++)
-        if (i == 0 || strcmp(argv[i], "--check-config") != 0)
-            argv[kept++] = argv[i];
-    bool found = kept < *argc;
-    *argc = kept;
-    argv[kept] = NULL;
-    return found;
-}
-
 int cli_serve(int argc, char **argv)
 {
     struct err err;
     struct options options;
-    bool check = take_check(&argc, argv);
+    bool check = options_take_flag(&argc, argv, "--check-config");
     int status = options_parse(&options, argc, argv, &err);
     if (status == 0 && options.rest_len > 0)
         status = err_set(&err, ERR_BAD_REQUEST, "\"%.60s\" is one word too many", options.rest[0]);

@@ -1,8 +1,10 @@
-/* `codeland template build NAME`, `rebuild NAME`, `rm NAME`, `ls` */
+/* `codeland template build NAME`, `rebuild NAME`, `rm NAME`, `ls`, `export NAME`, `import FILE` */
 #include "../common/locate.h"
 #include "../common/options.h"
 #include "process.h"
 #include "template_build.h"
+#include "template_export.h"
+#include "template_import.h"
 #include "verbs.h"
 
 #include "../common/mem.h"
@@ -15,10 +17,34 @@
 #include <string.h>
 #include <unistd.h>
 
-static int build(const struct options *options, bool again)
+#define RUNNERS_HAVE_IT "Runners that are made from now on have it."
+
+/* The words of one call; what they mean is the verb's. */
+struct call {
+    struct options options;
+    const char *as;
+};
+
+/* What takes a while: a step on the screen, which a failure closes with its reason. */
+static struct screen screen;
+
+static int failed(const char *name, const struct err *err)
+{
+    screen_failed(&screen, "%s: %s", name, err->msg);
+    return EXIT_FAILED;
+}
+
+static void begin(int fd)
+{
+    screen_init(&screen, fd);
+    screen_begin(&screen, "template", "");
+}
+
+static int make(const struct call *call, bool again)
 {
     struct err err;
     char self[PATH_MAX];
+    const struct options *options = &call->options;
     struct template_build build = {
         .state_dir = options->config.paths_state_dir,
         .name = options->rest[1],
@@ -27,19 +53,57 @@ static int build(const struct options *options, bool again)
         .again = again,
         .stop_fd = process_catch_stop(),
     };
-    struct screen screen;
-    screen_init(&screen, STDOUT_FILENO);
-    screen_begin(&screen, "template", "");
-    if (locate_self(self, &err) != 0 || template_build(&build, &screen, &err) != 0) {
-        screen_failed(&screen, "%s: %s", options->rest[1], err.msg);
-        return EXIT_FAILED;
-    }
-    screen_say(&screen, "Runners that are made from now on have it.");
+    begin(STDOUT_FILENO);
+    if (locate_self(self, &err) != 0 || template_build(&build, &screen, &err) != 0)
+        return failed(build.name, &err);
+    screen_say(&screen, RUNNERS_HAVE_IT);
     return EXIT_OK;
 }
 
-static int take_away(const struct options *options)
+static int build(const struct call *call)
 {
+    return make(call, false);
+}
+
+static int rebuild(const struct call *call)
+{
+    return make(call, true);
+}
+
+static int export_it(const struct call *call)
+{
+    struct err err;
+    const struct template_export export = {
+        .state_dir = call->options.config.paths_state_dir,
+        .name = call->options.rest[1],
+        .path = call->options.rest[2],
+        .stop_fd = process_catch_stop(),
+    };
+    /* The archive may be what goes to stdout. */
+    bool to_stdout = export.path && strcmp(export.path, "-") == 0;
+    begin(to_stdout ? STDERR_FILENO : STDOUT_FILENO);
+    return template_export(&export, &screen, &err) == 0 ? EXIT_OK : failed(export.name, &err);
+}
+
+static int import_it(const struct call *call)
+{
+    struct err err;
+    const struct template_import import = {
+        .state_dir = call->options.config.paths_state_dir,
+        .path = call->options.rest[1],
+        .as = call->as,
+        .stop_fd = process_catch_stop(),
+    };
+    begin(STDOUT_FILENO);
+    if (template_import(&import, &screen, &err) != 0)
+        return failed(strcmp(import.path, "-") == 0 ? "stdin" : import.path, &err);
+    screen_say(&screen, RUNNERS_HAVE_IT);
+    return EXIT_OK;
+}
+
+static int take_away(const struct call *call)
+{
+    const struct options *options = &call->options;
     struct err err;
     bool lives;
     const char *name = options->rest[1];
@@ -77,9 +141,9 @@ static char **names(const char *state_dir, size_t *count)
     return list;
 }
 
-static int list(const struct options *options)
+static int list(const struct call *call)
 {
-    const char *state_dir = options->config.paths_state_dir;
+    const char *state_dir = call->options.config.paths_state_dir;
     size_t count;
     char **list = names(state_dir, &count);
     int code = EXIT_OK;
@@ -106,24 +170,33 @@ static int list(const struct options *options)
     return code;
 }
 
+static const struct {
+    const char *word;
+    int (*run)(const struct call *call);
+    size_t least, most; /* words, its own among them */
+    bool as;
+} verbs[] = {
+    {"build", build, 2, 2, false},      {"rebuild", rebuild, 2, 2, false},
+    {"rm", take_away, 2, 2, false},     {"ls", list, 1, 1, false},
+    {"export", export_it, 2, 3, false}, {"import", import_it, 2, 2, true},
+};
+
 int cli_template(int argc, char **argv)
 {
+    static struct call call; /* too large for a stack */
     struct err err;
-    struct options options;
-    if (options_parse(&options, argc, argv, &err) != 0) {
+    if (options_take_text(&argc, argv, "--as", &call.as, &err) != 0 ||
+        options_parse(&call.options, argc, argv, &err) != 0) {
         fprintf(stderr, "codeland template: %s\n", err.msg);
         return EXIT_USAGE;
     }
-    if (options.rest_len == 2 && strcmp(options.rest[0], "build") == 0)
-        return build(&options, false);
-    if (options.rest_len == 2 && strcmp(options.rest[0], "rebuild") == 0)
-        return build(&options, true);
-    if (options.rest_len == 2 && strcmp(options.rest[0], "rm") == 0)
-        return take_away(&options);
-    if (options.rest_len == 1 && strcmp(options.rest[0], "ls") == 0)
-        return list(&options);
-    fprintf(stderr, "codeland template: expected \"build NAME\", \"rebuild NAME\", \"rm NAME\" or "
-                    "\"ls\"; "
+    const size_t words = call.options.rest_len;
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (words >= verbs[i].least && words <= verbs[i].most && (verbs[i].as || !call.as) &&
+            strcmp(call.options.rest[0], verbs[i].word) == 0)
+            return verbs[i].run(&call);
+    fprintf(stderr, "codeland template: expected \"build NAME\", \"rebuild NAME\", \"rm NAME\", "
+                    "\"ls\", \"export NAME [FILE]\" or \"import FILE [--as NAME]\"; "
                     "see codeland template --help\n");
     return EXIT_USAGE;
 }

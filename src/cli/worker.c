@@ -31,8 +31,8 @@ void cli_worker_path(char path[120], const char *name, const char *below)
     str_format(path, 120, "/workers/%s%s", name, below);
 }
 
-static int take(struct worker_words *words, int argc, char **argv, int *at, bool *taken,
-                struct err *err)
+/* Ours first; what is left is for options_parse. */
+static int parse(struct worker_words *words, int argc, char **argv, struct err *err)
 {
     const struct {
         const char *option, **value;
@@ -41,44 +41,12 @@ static int take(struct worker_words *words, int argc, char **argv, int *at, bool
         {"--jump", &words->jump},     {"--accept-key", &words->accept_key},
         {"--socket", &words->socket},
     };
-    *taken = true;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        size_t len = strlen(texts[i].option);
-        if (strncmp(argv[*at], texts[i].option, len) != 0)
-            continue;
-        if (argv[*at][len] == '=')
-            *texts[i].value = argv[*at] + len + 1;
-        else if (argv[*at][len] == '\0' && *at + 1 < argc)
-            *texts[i].value = argv[++*at];
-        else
-            continue;
-        return 0;
-    }
-    if (strcmp(argv[*at], "--install") == 0)
-        words->install = true;
-    else if (strcmp(argv[*at], "--force") == 0)
-        words->force = true;
-    else
-        *taken = false;
-    for (size_t i = 0; i < ARRAY_LEN(texts) && !*taken; i++)
-        if (strcmp(argv[*at], texts[i].option) == 0)
-            return err_set(err, ERR_BAD_REQUEST, "%s needs a value", texts[i].option);
-    return 0;
-}
-
-/* Ours first; what is left is for options_parse. */
-static int parse(struct worker_words *words, int argc, char **argv, struct err *err)
-{
-    cleanup_free char **rest = mem_calloc((size_t)argc + 1, sizeof(*rest));
-    int count = 0;
-    for (int i = 0; i < argc; i++) {
-        bool taken = false;
-        if (i > 0 && take(words, argc, argv, &i, &taken, err) != 0)
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (options_take_text(&argc, argv, texts[i].option, texts[i].value, err) != 0)
             return -1;
-        if (!taken)
-            rest[count++] = argv[i];
-    }
-    return options_parse(&words->options, count, rest, err);
+    words->install = options_take_flag(&argc, argv, "--install");
+    words->force = options_take_flag(&argc, argv, "--force");
+    return options_parse(&words->options, argc, argv, err);
 }
 
 int cli_worker(int argc, char **argv)

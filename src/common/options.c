@@ -17,6 +17,44 @@ static bool is_option(const char *word, const char *name)
     return strncmp(word, name, len) == 0 && (word[len] == '\0' || word[len] == '=');
 }
 
+/* Takes count words out, from the one at `at`; the NULL behind the last moves along. */
+static void take_words(int *argc, char **argv, int at, int count)
+{
+    memmove(argv + at, argv + at + count, sizeof(*argv) * (size_t)(*argc - at - count + 1));
+    *argc -= count;
+}
+
+bool options_take_flag(int *argc, char **argv, const char *flag)
+{
+    bool found = false;
+    for (int i = 1; i < *argc;) {
+        if (strcmp(argv[i], flag) != 0) {
+            i++;
+            continue;
+        }
+        take_words(argc, argv, i, 1);
+        found = true;
+    }
+    return found;
+}
+
+int options_take_text(int *argc, char **argv, const char *option, const char **text,
+                      struct err *err)
+{
+    for (int i = 1; i < *argc;) {
+        if (!is_option(argv[i], option)) {
+            i++;
+            continue;
+        }
+        int last = i;
+        *text = argument(*argc, argv, &last, option);
+        if (!*text)
+            return err_set(err, ERR_BAD_REQUEST, "%s needs a value", option);
+        take_words(argc, argv, i, last - i + 1);
+    }
+    return 0;
+}
+
 static int parse_words(struct options *options, int argc, char **argv, struct err *err)
 {
     for (int i = 1; i < argc; i++) {

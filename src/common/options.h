@@ -27,6 +27,14 @@ struct options {
  */
 int options_parse(struct options *options, int argc, char **argv, struct err *err);
 
+/* What only one program or verb knows, taken out of the words before options_parse sees them: a
+ * flag, whether it was there; an option with a text ("--name TEXT" or "--name=TEXT", the last one
+ * counts), *text is left alone when it was not there. The text stays argv's.
+ */
+bool options_take_flag(int *argc, char **argv, const char *flag);
+int options_take_text(int *argc, char **argv, const char *option, const char **text,
+                      struct err *err);
+
 /* The words that hand the same settings to another program: "--config", FILE, "--set", ...; and a
  * NULL. words has room for OPTIONS_WORDS_MAX. Returns how many, without the NULL.
  */

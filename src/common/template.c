@@ -9,9 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define JSON_MAX_BYTES (1024 * 1024)
 
@@ -45,6 +48,9 @@ static int copy_text(const json_t *object, const char *key, char text[TEMPLATE_T
         return -1;
     if (!str_format(text, TEMPLATE_TEXT_MAX + 1, "%s", value))
         return err_set(err, ERR_NOT_AVAILABLE, "%s: longer than %d bytes", key, TEMPLATE_TEXT_MAX);
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return err_set(err, ERR_NOT_AVAILABLE, "%s: must not hold control characters", key);
     return 0;
 }
 
@@ -70,6 +76,20 @@ static int parse(const char *text, size_t len, struct template_info *info, struc
     return 0;
 }
 
+static int read_info(const char *folder, struct template_info *info, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!str_format(path, sizeof(path), "%s/template.json", folder))
+        return err_set(err, ERR_NOT_AVAILABLE, "%s: path too long", folder);
+    cleanup_free char *text = mem_calloc(1, JSON_MAX_BYTES);
+    ssize_t len = fd_read_file(AT_FDCWD, path, text, JSON_MAX_BYTES);
+    if (len < 0)
+        return err_sys(err, ERR_NOT_AVAILABLE, errno, "%s", path);
+    if (parse(text, (size_t)len, info, err) != 0)
+        return err_context(err, "template.json");
+    return 0;
+}
+
 int template_read(const char *state_dir, const char *name, struct template_info *info,
                   struct err *err)
 {
@@ -85,33 +105,32 @@ int template_read(const char *state_dir, const char *name, struct template_info 
 
     *info = (struct template_info){0};
     str_format(info->name, sizeof(info->name), "%s", name);
-    if (!template_path(path, sizeof(path), state_dir, name, "template.json"))
-        return err_set(err, ERR_NOT_AVAILABLE, "%s: path too long", state_dir);
-    cleanup_free char *text = mem_calloc(1, JSON_MAX_BYTES);
-    ssize_t len = fd_read_file(AT_FDCWD, path, text, JSON_MAX_BYTES);
-    if (len < 0) {
-        err_sys(&why, ERR_NOT_AVAILABLE, errno, "%s", path);
-        return broken(name, &why, err);
-    }
-    if (parse(text, (size_t)len, info, &why) != 0) {
-        err_context(&why, "template.json");
-        return broken(name, &why, err);
-    }
-    return 0;
+    return read_info(path, info, &why) == 0 ? 0 : broken(name, &why, err);
 }
 
-/* The mount points are looked at without following links: they are the host's paths. */
-static int check_kind(const char *state_dir, const char *name, const char *below, mode_t kind,
-                      const char *what, struct err *err)
+/* No link is followed: it would lead to the host's files. */
+static int check_kind(int folder, const char *below, mode_t kind, const char *what, struct err *err)
 {
-    char path[PATH_MAX];
+    struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     struct stat st;
-    if (!template_path(path, sizeof(path), state_dir, name, below))
-        return err_set(err, ERR_NOT_AVAILABLE, "%s: path too long", state_dir);
-    if (lstat(path, &st) != 0)
+    cleanup_close int fd = (int)syscall(SYS_openat2, folder, below, &how, sizeof(how));
+    if (fd < 0 || fstat(fd, &st) != 0)
         return err_sys(err, ERR_NOT_AVAILABLE, errno, "%s", below);
     if ((st.st_mode & S_IFMT) != kind)
         return err_set(err, ERR_NOT_AVAILABLE, "%s is not %s", below, what);
+    return 0;
+}
+
+static int check_mount_points(const char *path, struct err *err)
+{
+    cleanup_close int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return err_sys(err, ERR_NOT_AVAILABLE, errno, "%s", path);
+    if (check_kind(folder, "rootfs", S_IFDIR, "a folder", err) != 0 ||
+        check_kind(folder, "rootfs" AGENT_PATH, S_IFREG, "a file", err) != 0 ||
+        check_kind(folder, "rootfs" AGENT_SOCKET_DIR, S_IFDIR, "a folder", err) != 0)
+        return -1;
     return 0;
 }
 
@@ -119,13 +138,18 @@ int template_check(const char *state_dir, const char *name, struct err *err)
 {
     struct template_info info;
     struct err why;
+    char path[PATH_MAX];
     if (template_read(state_dir, name, &info, err) != 0)
         return -1;
-    if (check_kind(state_dir, name, "rootfs", S_IFDIR, "a folder", &why) != 0 ||
-        check_kind(state_dir, name, "rootfs" AGENT_PATH, S_IFREG, "a file", &why) != 0 ||
-        check_kind(state_dir, name, "rootfs" AGENT_SOCKET_DIR, S_IFDIR, "a folder", &why) != 0)
-        return broken(name, &why, err);
-    return 0;
+    if (!template_path(path, sizeof(path), state_dir, name, ""))
+        return err_set(err, ERR_NOT_AVAILABLE, "%s: path too long", state_dir);
+    return check_mount_points(path, &why) == 0 ? 0 : broken(name, &why, err);
+}
+
+int template_check_folder(const char *folder, struct err *err)
+{
+    struct template_info info = {0};
+    return read_info(folder, &info, err) == 0 ? check_mount_points(folder, err) : -1;
 }
 
 int template_remove_unused(const char *folder, struct err *err)

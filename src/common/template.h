@@ -42,6 +42,11 @@ int template_read(const char *state_dir, const char *name, struct template_info 
  */
 int template_check(const char *state_dir, const char *name, struct err *err);
 
+/* The same of one that is not in its place yet, in any folder; the message does not say what mends
+ * it. No link is followed below the folder.
+ */
+int template_check_folder(const char *folder, struct err *err);
+
 /* Removes a folder that was a template, STATE_DIR/templates/..., with all in it, unless runners
  * live on its root file system: their monitors hold a lock on it. 0 when it is gone (or was not
  * there), 1 when it is in use and left as it was, -1 when it cannot be removed. It must be where no

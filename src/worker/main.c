@@ -100,29 +100,16 @@ static void survive_want_of_memory(void)
     }
 }
 
-/* Takes a flag that only this program knows out of the words; returns whether it was there. */
-static bool take_flag(int *argc, char **argv, const char *flag)
-{
-    for (int i = 1; i < *argc; i++) {
-        if (strcmp(argv[i], flag) != 0)
-            continue;
-        memmove(argv + i, argv + i + 1, sizeof(*argv) * (size_t)(*argc - i));
-        (*argc)--;
-        return true;
-    }
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     struct err err;
     struct options options;
     char self[PATH_MAX], agent[PATH_MAX];
-    if (take_flag(&argc, argv, "--version")) {
+    if (options_take_flag(&argc, argv, "--version")) {
         puts("codeland-worker " CODELAND_VERSION);
         return 0;
     }
-    bool check_only = take_flag(&argc, argv, "--check-config");
+    bool check_only = options_take_flag(&argc, argv, "--check-config");
     if (options_parse(&options, argc, argv, &err) != 0) {
         fprintf(stderr, "codeland-worker: %s\n", err.msg);
         return 2;

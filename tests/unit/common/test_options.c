@@ -55,6 +55,32 @@ static void settings_come_after_the_file(void **data)
     assert_false(options.help);
 }
 
+static void what_one_verb_knows_is_taken_out(void **data)
+{
+    (void)data;
+    struct err err;
+    const char *text = "before";
+    char **argv = ARGV(WORD("--as"), WORD("one"), WORD("word"), WORD("--json"), WORD("--as=two"),
+                       WORD("--asleep"), WORD("--json"));
+    int argc = 8;
+    assert_ok(options_take_text(&argc, argv, "--other", &text, &err), err);
+    assert_string_equal(text, "before");
+    assert_ok(options_take_text(&argc, argv, "--as", &text, &err), err);
+    assert_string_equal(text, "two");
+    assert_int_equal(argc, 5);
+    assert_true(options_take_flag(&argc, argv, "--json"));
+    assert_false(options_take_flag(&argc, argv, "--json"));
+    assert_int_equal(argc, 3);
+    assert_string_equal(argv[1], "word");
+    assert_string_equal(argv[2], "--asleep");
+    assert_null(argv[3]);
+
+    argv = ARGV(WORD("word"), WORD("--as"));
+    argc = 3;
+    assert_fails(options_take_text(&argc, argv, "--as", &text, &err), err, ERR_BAD_REQUEST,
+                 "--as needs a value");
+}
+
 static void they_can_be_handed_on(void **data)
 {
     (void)data;
@@ -138,7 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(settings_come_after_the_file), CASE(they_can_be_handed_on),
         CASE(help_looks_at_nothing_else),   CASE(what_is_wrong_is_named),
-        CASE(both_lists_are_bounded),
+        CASE(both_lists_are_bounded),       CASE(what_one_verb_knows_is_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,8 @@ static void a_broken_description_is_named(void **data)
         {"{\"format\": 1, \"description\": \"\", \"from\": \"\", \"made\": \"\", "
          "\"sizeBytes\": 1, \"packages\": {}}",
          "packages: must be an array"},
+        {"{\"format\": 1, \"description\": \"a\\u001b[2Jb\"}",
+         "description: must not hold control characters"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         scratch_write(in_template("template.json"), cases[i].text);
@@ -133,9 +135,28 @@ static void missing_mount_points_are_named(void **data)
     assert_int_equal(rmdir(in_template("rootfs/run/codeland")), 0);
     assert_fails(template_check(state, "base", &err), err, ERR_NOT_AVAILABLE,
                  "rootfs/run/codeland: No such file");
+    assert_int_equal(rename(in_template("rootfs/usr"), in_template("usr")), 0);
+    assert_int_equal(symlink("../usr", in_template("rootfs/usr")), 0);
+    assert_fails(template_check(state, "base", &err), err, ERR_NOT_AVAILABLE,
+                 "rootfs/usr/libexec/crunner: Too many levels of symbolic links");
     assert_ok(fd_remove_tree(in_template("rootfs"), &err), err);
     assert_fails(template_check(state, "base", &err), err, ERR_NOT_AVAILABLE,
                  "rootfs: No such file");
+}
+
+static void one_that_is_not_in_its_place_is_checked_alike(void **data)
+{
+    (void)data;
+    struct err err;
+    const char *folder = scratch_path(state, "templates/base");
+    assert_ok(template_check_folder(folder, &err), err);
+    assert_int_equal(unlink(in_template("rootfs/usr/libexec/crunner")), 0);
+    assert_fails(template_check_folder(folder, &err), err, ERR_NOT_AVAILABLE,
+                 "rootfs/usr/libexec/crunner: No such file");
+    assert_null(strstr(err.msg, "build it again"));
+    scratch_write(in_template("template.json"), "{}");
+    assert_fails(template_check_folder(folder, &err), err, ERR_BAD_REQUEST,
+                 "template.json: format: is missing");
 }
 
 /* As the monitor of a runner holds it. */
@@ -173,10 +194,15 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(paths_are_composed_and_bounded),      CASE(a_good_one_is_read),
-        CASE(a_missing_one_says_how_to_make_it),   CASE(a_name_cannot_lead_elsewhere),
-        CASE(a_broken_description_is_named),       CASE(missing_mount_points_are_named),
-        CASE(what_runners_live_on_is_not_removed), CASE(a_tree_without_a_root_is_removed),
+        CASE(paths_are_composed_and_bounded),
+        CASE(a_good_one_is_read),
+        CASE(a_missing_one_says_how_to_make_it),
+        CASE(a_name_cannot_lead_elsewhere),
+        CASE(a_broken_description_is_named),
+        CASE(missing_mount_points_are_named),
+        CASE(what_runners_live_on_is_not_removed),
+        CASE(a_tree_without_a_root_is_removed),
+        CASE(one_that_is_not_in_its_place_is_checked_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
