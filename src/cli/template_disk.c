@@ -89,8 +89,9 @@ static int check_free(const struct template_disk *disk, struct err *err)
         str_format(folder, sizeof(folder), "%.*s", (int)(slash - disk->path), disk->path);
     cleanup_close int fd = open_inside(disk, folder, O_DIRECTORY);
     if (fd < 0)
-        return err_set(err, ERR_BAD_REQUEST, "\"%s\" is not in a folder of the archive%s",
-                       disk->path, errno == ELOOP ? " but behind a link" : "");
+        return err_set(err, ERR_BAD_REQUEST,
+                       "\"%s\" is not in a folder that came before it, and a link is none",
+                       disk->path);
     if (fstatat(fd, slash ? slash + 1 : disk->path, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return err_set(err, ERR_BAD_REQUEST, "\"%s\" is there twice", disk->path);
     return errno == ENOENT ? 0 : err_sys(err, ERR_INTERNAL, errno, "%s", disk->path);

@@ -11,8 +11,6 @@
 #include "../common/str.h"
 #include "../common/template.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -101,7 +99,7 @@ static int on_bytes(const void *bytes, size_t len, void *data, struct err *err)
 static const struct template_unpack_sink sink = {
     .manifest = on_manifest, .entry = on_entry, .bytes = on_bytes};
 
-static la_ssize_t read_piece(struct archive *archive, void *data, const void **piece)
+static ssize_t read_piece(void *data, const void **piece)
 {
     struct unpacker *unpacker = data;
     ssize_t got;
@@ -109,17 +107,15 @@ static la_ssize_t read_piece(struct archive *archive, void *data, const void **p
     do
         got = read(STDIN_FILENO, unpacker->piece, sizeof(unpacker->piece));
     while (got < 0 && errno == EINTR);
-    if (got < 0)
-        archive_set_error(archive, errno, "%s", strerror(errno));
     return got;
 }
 
 /* Who writes it into a pipe must be able to end. */
-static int read_tail(struct unpacker *unpacker, struct archive *archive, struct err *err)
+static int read_tail(struct unpacker *unpacker, struct err *err)
 {
     const void *piece;
-    la_ssize_t got;
-    for (int64_t rest = TAIL_MAX; (got = read_piece(archive, unpacker, &piece)) > 0;)
+    ssize_t got;
+    for (int64_t rest = TAIL_MAX; (got = read_piece(unpacker, &piece)) > 0;)
         if ((rest -= got) < 0)
             return err_set(err, ERR_BAD_REQUEST, "more than %d bytes follow the archive", TAIL_MAX);
     return 0;
@@ -130,17 +126,12 @@ static int unpack(struct unpacker *unpacker, struct err *err)
     cleanup_close int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return err_sys(err, ERR_INTERNAL, errno, "the new folder");
-    struct archive *archive = template_unpack_new();
     unpacker->disk = template_disk_create(root);
     int rc = -1;
-    if (archive_read_open(archive, unpacker, NULL, read_piece, NULL) != ARCHIVE_OK)
-        err_set(err, ERR_BAD_REQUEST, "this is no archive of a template: %s",
-                archive_error_string(archive));
-    else if (template_unpack(archive, &sink, unpacker, &unpacker->unpacked, err) == 0 &&
-             template_disk_end(unpacker->disk, err) == 0)
-        rc = read_tail(unpacker, archive, err);
+    if (template_unpack(read_piece, &sink, unpacker, &unpacker->unpacked, err) == 0 &&
+        template_disk_end(unpacker->disk, err) == 0)
+        rc = read_tail(unpacker, err);
     template_disk_destroy(unpacker->disk);
-    archive_read_free(archive);
     return rc;
 }
 

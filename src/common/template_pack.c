@@ -203,25 +203,31 @@ static int take_found(struct pack *pack, const FTSENT *found)
     }
 }
 
-static int walk(struct pack *pack)
+static int walk_tree(struct pack *pack)
 {
-    char about[PATH_MAX], root[PATH_MAX];
-    str_format(about, sizeof(about), "%s/" TEMPLATE_ENTRY_ABOUT, pack->folder);
+    char root[PATH_MAX];
+    int rc = 0;
     str_format(root, sizeof(root), "%s/" TEMPLATE_ENTRY_ROOT, pack->folder);
-    pack->entries = pack->bytes = 0;
-    pack->links = archive_entry_linkresolver_new();
-    archive_entry_linkresolver_set_strategy(pack->links, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED);
-    int rc = take_path(pack, about);
     FTS *tree =
         fts_open((char *const[]){root, NULL}, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, by_name);
     if (!tree)
-        rc = err_sys(pack->err, ERR_INTERNAL, errno, "%s", root);
+        return err_sys(pack->err, ERR_INTERNAL, errno, "%s", root);
     for (FTSENT *found; rc == 0 && (errno = 0, found = fts_read(tree));)
         rc = take_found(pack, found);
     if (rc == 0 && errno != 0)
         rc = err_sys(pack->err, ERR_INTERNAL, errno, "%s", root);
-    if (tree)
-        fts_close(tree);
+    fts_close(tree);
+    return rc;
+}
+
+static int walk(struct pack *pack)
+{
+    char about[PATH_MAX];
+    str_format(about, sizeof(about), "%s/" TEMPLATE_ENTRY_ABOUT, pack->folder);
+    pack->entries = pack->bytes = 0;
+    pack->links = archive_entry_linkresolver_new();
+    archive_entry_linkresolver_set_strategy(pack->links, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED);
+    int rc = take_path(pack, about) == 0 ? walk_tree(pack) : -1;
     archive_entry_linkresolver_free(pack->links);
     return rc;
 }

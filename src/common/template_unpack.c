@@ -5,11 +5,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <locale.h>
 #include <string.h>
 
 struct unpack {
     struct archive *archive;
+    template_unpack_read read;
     const struct template_unpack_sink *sink;
     void *data;
     struct template_unpacked *unpacked;
@@ -17,13 +19,13 @@ struct unpack {
     struct err *err;
 };
 
-struct archive *template_unpack_new(void)
+static la_ssize_t on_read(struct archive *archive, void *data, const void **piece)
 {
-    struct archive *archive = archive_read_new();
-    if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK ||
-        archive_read_support_filter_zstd(archive) != ARCHIVE_OK)
-        mem_exhausted();
-    return archive;
+    const struct unpack *unpack = data;
+    ssize_t got = unpack->read(unpack->data, piece);
+    if (got < 0)
+        archive_set_error(archive, errno, "%s", strerror(errno));
+    return got;
 }
 
 static int damaged(const struct unpack *unpack)
@@ -183,10 +185,22 @@ static int read_all(struct unpack *unpack)
     return rc < 0 ? -1 : damaged(unpack);
 }
 
-int template_unpack(struct archive *archive, const struct template_unpack_sink *sink, void *data,
+/* The one format. */
+static int open_archive(struct unpack *unpack)
+{
+    unpack->archive = archive_read_new();
+    if (!unpack->archive || archive_read_support_format_tar(unpack->archive) != ARCHIVE_OK ||
+        archive_read_support_filter_zstd(unpack->archive) != ARCHIVE_OK)
+        mem_exhausted();
+    return archive_read_open(unpack->archive, unpack, NULL, on_read, NULL) == ARCHIVE_OK
+               ? 0
+               : damaged(unpack);
+}
+
+int template_unpack(template_unpack_read read, const struct template_unpack_sink *sink, void *data,
                     struct template_unpacked *unpacked, struct err *err)
 {
-    struct unpack unpack = {.archive = archive,
+    struct unpack unpack = {.read = read,
                             .sink = sink,
                             .data = data,
                             .unpacked = unpacked,
@@ -195,7 +209,8 @@ int template_unpack(struct archive *archive, const struct template_unpack_sink *
     *unpacked = (struct template_unpacked){0};
     locale_t plain = newlocale(LC_ALL_MASK, "C", NULL); /* as in template_pack */
     locale_t before = uselocale(plain);
-    int rc = read_all(&unpack);
+    int rc = open_archive(&unpack) == 0 ? read_all(&unpack) : -1;
+    archive_read_free(unpack.archive);
     uselocale(before);
     freelocale(plain);
     template_sum_destroy(unpack.sum);

@@ -7,7 +7,8 @@
 #include "template_entry.h"
 #include "template_manifest.h"
 
-struct archive;
+#include <sys/types.h>
+
 struct archive_entry;
 
 /* Where it goes; each returns 0, or -1 with err, which ends the reading. */
@@ -28,15 +29,17 @@ struct template_unpacked {
     char sum[TEMPLATE_SUM_HEX + 1];
 };
 
-/* A reader of the one format; the caller opens it (archive_read_open_fd, ..._memory) and frees it.
+/* Gives the next piece of the archive, which stays valid until the next call: its length, 0 at the
+ * end, -1 with errno.
  */
-struct archive *template_unpack_new(void);
+typedef ssize_t (*template_unpack_read)(void *data, const void **piece);
 
-/* Reads all of it. Fails with ERR_BAD_REQUEST on what is damaged, cut off, no such archive, against
- * a rule of template_entry.h or more than its manifest tells; with ERR_NOT_AVAILABLE as
+/* Reads all of it; data is the sink's and the reader's. Bytes may be left behind its end. Fails
+ * with ERR_BAD_REQUEST on what is damaged, cut off, no such archive, against a rule of
+ * template_entry.h or more than its manifest tells; with ERR_NOT_AVAILABLE as
  * template_manifest_parse does.
  */
-int template_unpack(struct archive *archive, const struct template_unpack_sink *sink, void *data,
+int template_unpack(template_unpack_read read, const struct template_unpack_sink *sink, void *data,
                     struct template_unpacked *unpacked, struct err *err);
 
 #endif
