@@ -121,49 +121,79 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in STATE_DIR/templates, sorted; the caller frees each and the list. */
-static char **names(const char *state_dir, size_t *count)
+/* The names in STATE_DIR/templates, sorted; the caller frees each and the list. A folder that is
+ * not there has none.
+ */
+static int names(const char *state_dir, char ***list, size_t *count, struct err *err)
 {
     char path[PATH_MAX];
-    char **list = NULL;
+    *list = NULL;
     *count = 0;
-    DIR *folder = str_format(path, sizeof(path), "%s/templates", state_dir) ? opendir(path) : NULL;
+    if (!str_format(path, sizeof(path), "%s/templates", state_dir))
+        return err_set(err, ERR_BAD_REQUEST, "%s: path too long", state_dir);
+    DIR *folder = opendir(path);
+    if (!folder && errno == EACCES)
+        return err_set(err, ERR_FORBIDDEN, "only root sees what is in %s; use sudo", path);
+    if (!folder && errno != ENOENT)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         if (!id_name_valid(entry->d_name))
             continue;
-        list = mem_realloc(list, (*count + 1) * sizeof(*list));
-        list[(*count)++] = mem_strdup(entry->d_name);
+        *list = mem_realloc(*list, (*count + 1) * sizeof(**list));
+        (*list)[(*count)++] = mem_strdup(entry->d_name);
     }
     if (folder)
         closedir(folder);
     if (*count)
-        qsort(list, *count, sizeof(*list), by_name);
-    return list;
+        qsort(*list, *count, sizeof(**list), by_name);
+    return 0;
+}
+
+static bool is_closed(const char *state_dir, const char *name)
+{
+    char path[PATH_MAX];
+    return geteuid() != 0 && template_path(path, sizeof(path), state_dir, name, "") &&
+           access(path, X_OK) != 0 && errno == EACCES;
+}
+
+static int list_one(const char *state_dir, const char *name)
+{
+    struct err err;
+    struct template_info info;
+    if (is_closed(state_dir, name)) {
+        printf("%-16s only root sees what it is; use sudo\n", name);
+        return EXIT_FAILED;
+    }
+    if (template_check(state_dir, name, &err) != 0 ||
+        template_read(state_dir, name, &info, &err) != 0) {
+        printf("%-16s %s\n", name, err.msg);
+        return EXIT_FAILED;
+    }
+    printf("%-16s %5.0f MB %8zu  %-21s %-24s %s\n", info.name, (double)info.size_bytes / 1e6,
+           info.packages, info.made, info.from, info.description);
+    return EXIT_OK;
 }
 
 static int list(const struct call *call)
 {
     const char *state_dir = call->options.config.paths_state_dir;
+    struct err err;
     size_t count;
-    char **list = names(state_dir, &count);
+    char **list;
     int code = EXIT_OK;
+    if (names(state_dir, &list, &count, &err) != 0) {
+        fprintf(stderr, "codeland template: %s\n", err.msg);
+        return EXIT_FAILED;
+    }
     if (count == 0)
-        printf("no template in %s/templates; make one: codeland template build base\n", state_dir);
+        printf("no template in %s/templates; make one: sudo codeland template build base\n",
+               state_dir);
     else
         printf("%-16s %8s %8s  %-21s %-24s %s\n", "NAME", "SIZE", "PACKAGES", "MADE", "FROM",
                "WHAT");
     for (size_t i = 0; i < count; i++) {
-        struct err err;
-        struct template_info info;
-        if (template_check(state_dir, list[i], &err) == 0 &&
-            template_read(state_dir, list[i], &info, &err) == 0) {
-            printf("%-16s %5.0f MB %8zu  %-21s %-24s %s\n", info.name,
-                   (double)info.size_bytes / 1e6, info.packages, info.made, info.from,
-                   info.description);
-        } else {
-            printf("%-16s %s\n", list[i], err.msg);
+        if (list_one(state_dir, list[i]) != EXIT_OK)
             code = EXIT_FAILED;
-        }
         free(list[i]);
     }
     free(list);

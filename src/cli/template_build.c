@@ -224,7 +224,8 @@ static int write_json(struct work *work, struct err *err)
 
 static int build_locked(struct work *work, int templates, struct err *err)
 {
-    if (fd_remove_tree(work->fresh, err) != 0 || fd_mkdirs(work->fresh, 0755, err) != 0)
+    if (fd_remove_tree(work->fresh, err) != 0 ||
+        fd_mkdirs(work->fresh, TEMPLATE_PLACE_MODE, err) != 0)
         return -1;
     if (make_rootfs(work, err) == 0 && write_json(work, err) == 0 &&
         template_place_put(work->fresh, work->target, templates, err) == 0)

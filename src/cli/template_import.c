@@ -266,7 +266,8 @@ static int check(const struct work *work, struct err *err)
 
 static int import_locked(struct work *work, int templates, struct err *err)
 {
-    if (fd_remove_tree(work->fresh, err) != 0 || fd_mkdirs(work->fresh, 0755, err) != 0)
+    if (fd_remove_tree(work->fresh, err) != 0 ||
+        fd_mkdirs(work->fresh, TEMPLATE_PLACE_MODE, err) != 0)
         return -1;
     if (unpack_beside(work, err) == 0) {
         screen_step(work->screen, 99, "writing it to the disk");

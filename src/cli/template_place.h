@@ -8,6 +8,11 @@
 
 #include <stdbool.h>
 
+/* Of a template's folder: a user of the host whose id is that of a runner's files must not reach
+ * them.
+ */
+#define TEMPLATE_PLACE_MODE 0700
+
 /* STATE_DIR/templates, made when it is not there, locked against other writers; closing the
  * descriptor unlocks it. -1 with ERR_NOT_AVAILABLE while another holds it.
  */
