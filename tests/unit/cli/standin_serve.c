@@ -28,7 +28,8 @@ static void write_token(void)
 static const char *answer(const char *request, unsigned count, int *status)
 {
     *status = 200;
-    if (str_starts_with(request, "GET /readyz") && count < 3) {
+    if (str_starts_with(request, "GET /readyz") &&
+        (count < 3 || standin_does(&options.config, "manager", "cold"))) {
         *status = 503;
         return "{\"name\": \"RunnerNotAvailable\", \"message\": \"the oven is cold: cooking\"}";
     }

@@ -61,9 +61,8 @@ int main(int argc, char **argv)
     log_info("started");
     log_warn("memory is short", LOG_D("percent", 91));
     int came = 0;
-    do
-        sigwait(&stop, &came);
-    while (standin_does(&options.config, "worker", "deaf"));
+    while (sigwait(&stop, &came), standin_does(&options.config, "worker", "deaf"))
+        standin_did(&options.config, "worker", "deaf");
     standin_did(&options.config, "worker", came == SIGINT ? "stopped by SIGINT" : "SIGTERM");
     close(socket_fd);
     unlink(path);

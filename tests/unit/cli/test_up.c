@@ -296,6 +296,7 @@ static void a_refused_configuration_ends_the_start(void **state)
 {
     struct up *up = *state;
     does(up, "worker", "refuse");
+    does(up, "manager", "cold"); /* no real one is ready without a worker */
     start(up);
     assert_int_equal(await_end(up), 1);
     assert_contains(up->text, "the worker does not start: codeland-worker: oven.template: no good");
@@ -404,11 +405,12 @@ static void a_deaf_worker_is_killed_and_cleaned_up_after(void **state)
     await_text(up, "Ctrl-C stops everything");
     kill(up->pid, SIGINT);
     await_text(up, "stop: stopping");
+    await(strstr(did(up, "worker"), "deaf")); /* it has looked at what it does */
     does(up, "worker", "");
     await(is_gone(child_of(up, "codeland_standin")) || !child_of(up, "codeland_standin"));
     kill(up->pid, SIGINT); /* in a hurry */
     assert_int_equal(await_end(up), 0);
-    assert_string_equal(did(up, "worker"), "started\nstarted\nstopped by SIGINT\n");
+    assert_string_equal(did(up, "worker"), "started\ndeaf\nstarted\nstopped by SIGINT\n");
     assert_contains(up->text, "cleaning up after a worker that did not end well");
 }
 
