@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 
+import far
 import host
 import stack as stacks
 
@@ -15,6 +16,7 @@ PROGRAMS = {
                "prints": "1\n"},
 }
 ROUNDS = 3
+LARGE = 1_000_000  # bytes of output
 FIELDS = ("duration", "queued", "wall")
 
 
@@ -86,9 +88,13 @@ class Bench:
 
     def http(self, stack, program, path="/api/v1/runner/run", **options):
         request = stack.http_request(path, {"code": program["code"]})
-        printed = json.dumps(program["prints"]).strip('"')
+        expect = program.get("expect") or f'"stdout":{json.dumps(program["prints"])}'
         return self.load(("--http", f"127.0.0.1:{stack.port}"), request,
-                         expect=f'"stdout":"{printed}"', field=FIELDS, **options)
+                         expect=expect, field=FIELDS, **options)
+
+    def named_http(self, stack, program, **options):
+        """Of the runner that is named after its manager's port."""
+        return self.http(stack, program, path=f"/api/v1/runner/bench-{stack.port}", **options)
 
     def link(self, stack, program, **options):
         code = program["code"].encode()
@@ -242,3 +248,37 @@ class Bench:
                 stack, PROGRAMS["sh"], path=f"/api/v1/runner/{name}", connections=c,
                 seconds=1 if self.quick else 1.5))
         return found
+
+    def ssh(self, stack):
+        """The same worker by its socket and over SSH, turn about, and a command by ssh alone."""
+        hi = PROGRAMS["sh"]
+        large = {"code": f"head -c {LARGE} /dev/zero | tr '\\0' x", "prints": "xxxxxxxx"}
+        few = dict(connections=1, rate=25, requests=25 if self.quick else 100)
+        runs = {
+            "echo hi": (self.http, hi, few),
+            "named runner": (self.named_http, hi, dict(connections=1, seconds=1)),
+            "16 at once": (self.http, hi, dict(connections=16, burst=16, rate=32, requests=64)),
+            "link, connection made": (self.link, hi, few),
+            "link, 1 MB of output": (self.link, large, dict(connections=1, rate=5, requests=10)),
+        }
+        with far.Far(stack) as far_host:
+            by = {"local worker": stack, "SSH worker": far_host}
+            alone = {"ControlMaster": far_host.shared(), "fresh ssh": far_host.ssh()}
+            for each in by.values():
+                self.http(each, hi, rate=20, requests=20)
+                each.post("/api/v1/runner/new", {"name": f"bench-{each.port}"})
+            found = {case: {name: [] for name in by} for case in runs}
+            found["echo hi"].update({name: [] for name in alone})
+            for _ in range(self.rounds):
+                for case, (measure, program, options) in runs.items():
+                    for name, where in by.items():
+                        stack.wait_warm()
+                        found[case][name].append(measure(where, program, **options))
+                for name, words in alone.items():
+                    found["echo hi"][name].append(run_json(
+                        [self.build / "bench/baseline", "--seconds", 1 if self.quick else 2,
+                         "--expect", hi["prints"], "--", *words, "sh -c 'echo hi'"]))
+            ready = stacks.wait_for("connections kept ready", far_host.connections)
+        return {"connectionsReady": ready,
+                "cases": {case: {name: best(rounds) for name, rounds in each.items()}
+                          for case, each in found.items()}}

@@ -141,6 +141,24 @@ def throughput(results):
              failed(result, ratios(results, "sh", result)))
 
 
+def ssh(results):
+    found = results.get("ssh")
+    if not found:
+        return
+    heading("The same worker over SSH, on loopback (ms), in turns with the others")
+    latency_header("")
+    for case, by in found["cases"].items():
+        local = by["local worker"]["latencyMs"]
+        for name, result in by.items():
+            ms, more = result["latencyMs"], ""
+            if name != "local worker" and ms and local:
+                more = (f"{ms['p50'] / local['p50']:.2f} x local, {ms['p50'] - local['p50']:+.2f} ms "
+                        f"at p50, {ms['p99'] - local['p99']:+.2f} ms at p99")
+            line(f"  {case}, {name}", *times(result), number(result["perSecond"], 0),
+                 failed(result, more))
+    line(f"  connections kept ready: {found['connectionsReady']}")
+
+
 def show(results):
     machine = results["machine"]
     print(f"{machine['cpu']}, {machine['processors']} processors, "
@@ -154,5 +172,6 @@ def show(results):
     latency(results, "link", "The same at the worker's link, without the manager (ms)")
     latency(results, "closed", "POST /api/v1/runner/run, closed loop: the pool is empty (ms)")
     throughput(results)
+    ssh(results)
     daemons(results)
     print(f"\ntook {results['tookSeconds']:.0f} s")

@@ -27,7 +27,7 @@ STDIN_EOF, FILE_DATA, LINK_HELLO, RUN, WATCH, RESULT, LINK_ERROR, SNAPSHOT, CHAN
     2, 5, 16, 17, 20, 33, 34, 35, 36)
 
 
-def _end_with_us():
+def end_with_us():
     """A measurement that is killed takes its daemons, and they their runners, along."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -163,7 +163,7 @@ class Stack(contextlib.AbstractContextManager):
         if self.with_manager:
             self.port = free_port()
             self.manager = self._spawn(self.build / "src/cli/codeland", ["serve"])
-            self._wait("the manager's readiness", self.manager, self._ready)
+            self._wait("the manager's readiness", self.manager, lambda: ready(self.port))
             self.token = (self.state / "admin.token").read_text().strip()
 
     def _spawn(self, program, verb):
@@ -180,7 +180,7 @@ class Stack(contextlib.AbstractContextManager):
         with open(self.log, "ab") as log:
             return subprocess.Popen([program, *verb, "--config", config, *words],
                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    start_new_session=True, preexec_fn=_end_with_us)
+                                    start_new_session=True, preexec_fn=end_with_us)
 
     def _wait(self, what, process, condition):
         def there():
@@ -193,14 +193,6 @@ class Stack(contextlib.AbstractContextManager):
         try:
             Watch(self.socket).close()
             return True
-        except OSError:
-            return False
-
-    def _ready(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as conn:
-                conn.sendall(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-                return conn.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
 
@@ -236,6 +228,16 @@ class Stack(contextlib.AbstractContextManager):
         if not head.startswith(b"HTTP/1.1 200"):
             raise Failed(f"POST {path}: {answer[:300]}")
         return json.loads(text)
+
+
+def ready(port):
+    """Whether the manager there has a worker with a warm runner."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as conn:
+            conn.sendall(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+            return conn.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
 
 
 def free_port():
