@@ -8,6 +8,7 @@
 
 #include "../common/agent_wire.h"
 #include "../common/fd.h"
+#include "../common/glob.h"
 #include "../common/mem.h"
 #include "../common/path.h"
 #include "../common/str.h"
@@ -15,7 +16,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,7 +158,7 @@ static void read_names(struct collector *self, int folder, const char *pattern, 
         }
         self->looks_left--;
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            fnmatch(pattern, entry->d_name, FNM_PERIOD) == 0)
+            glob_match(pattern, entry->d_name))
             names->list[names->count++] = mem_strdup(entry->d_name);
     }
     closedir(entries);
@@ -192,7 +192,7 @@ static void follow(struct collector *self, int folder, const char *before, const
     const char *rest = pattern[len] ? pattern + len + 1 : NULL;
     if (self->broken || !str_format(part, sizeof(part), "%.*s", (int)len, pattern))
         return;
-    if (!strpbrk(part, "*?[\\")) {
+    if (!glob_is_pattern(part)) {
         enter(self, folder, before, part, rest);
         return;
     }
