@@ -1,5 +1,6 @@
 """The languages: what is told about them, a new one, and those of the template base for real."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,8 +9,11 @@ import subprocess
 import pytest
 
 from harness import places
+from harness.programs import CASES, FOLDER, NotPossible, Programs, Trial, languages, link_templates
+from harness.stack import Stack
 
 BASE = {"sh", "bash", "python3", "perl", "awk", "sqlite"}
+MEMORY = 48 << 20  # for those that take all they can get
 
 # The example of the README.
 with open(os.path.join(places.REPOSITORY, "README.md"), encoding="utf-8") as readme:
@@ -21,18 +25,13 @@ def codeland(*words):
                           check=False)
 
 
-def listed(*words):
-    told = codeland("languages", "json", *words)
-    assert told.returncode == 0, told.stderr
-    return {language["name"]: language for language in json.loads(told.stdout)}
-
-
-def try_in_template(*names, settings=()):
-    return subprocess.run(
-        [os.path.join(places.REPOSITORY, "tests/languages/run"), "--state", places.STATE, *settings,
-         *names],
-        capture_output=True, text=True, timeout=900, check=False,
-        env={**os.environ, "CODELAND_BUILD": places.BUILD})
+@pytest.fixture(scope="module")
+def tried(template):
+    """A stack with both templates, and every language as the program tells it."""
+    places.ensure_template("c")
+    with Stack() as stack:
+        link_templates(stack, ["base", "c"])
+        yield stack.start(), languages()
 
 
 @pytest.fixture
@@ -52,14 +51,14 @@ def test_the_document_is_current():
 
 
 def test_what_is_told_is_what_a_fresh_runner_gets():
-    languages = listed()
-    assert BASE == {name for name, one in languages.items() if one["template"] == "base"}
-    assert languages["c"]["compile"][:2] == ["gcc", "-std=gnu17"]
-    assert languages["c"]["run"] == ["./program"]
-    told = json.dumps([[one["compile"], one["run"], one["env"]] for one in languages.values()])
+    known = languages()
+    assert BASE == {name for name, one in known.items() if one["template"] == "base"}
+    assert known["c"]["compile"][:2] == ["gcc", "-std=gnu17"]
+    assert known["c"]["run"] == ["./program"]
+    told = json.dumps([[one["compile"], one["run"], one["env"]] for one in known.values()])
     assert not any(token in told for token in ("{dir}", "{file}", "{heap}"))
     lines = codeland("languages", "ls").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == sorted(languages)
+    assert [line.split()[0] for line in lines[1:]] == sorted(known)
 
 
 def test_a_wrong_word_and_a_wrong_folder_are_told():
@@ -68,39 +67,54 @@ def test_a_wrong_word_and_a_wrong_folder_are_told():
     assert missing.returncode == 1 and "/nowhere" in missing.stderr
 
 
-def test_the_languages_of_base_do_what_their_files_say(template):
-    tried = try_in_template(*sorted(BASE))
-    assert tried.returncode == 0, tried.stdout + tried.stderr
-    assert " 0 failed" in tried.stdout and tried.stdout.count("passed") > len(BASE)
+@pytest.mark.parametrize("case", [case for case in CASES if case != "fits"])
+@pytest.mark.parametrize("name", sorted(BASE | {"c"}))
+def test_a_language_does_what_every_one_must(tried, name, case):
+    stack, known = tried
+    trial = Trial(stack, known[name], "c" if name == "c" else "base", loop_time=0.5, memory=MEMORY)
+    getattr(trial, case)()
 
 
-def test_a_compiled_language_does_too():
-    places.ensure_template("c")
-    tried = try_in_template("c")
-    assert tried.returncode == 0, tried.stdout + tried.stderr
-    assert "0 failed" in tried.stdout and "c              c          passed" in tried.stdout
+def test_every_language_has_its_programs():
+    for name, language in languages().items():
+        programs = Programs(name)
+        for case in ("error", "stdin", "exit", "loop", "alloc"):
+            with contextlib.suppress(NotPossible):
+                assert programs[case], f"{name}: {case}"
+        assert name == language["name"] and programs.special["error"], name
+    files = {name.removesuffix(".programs") for name in os.listdir(FOLDER) if name != "run"}
+    assert files == set(languages())
 
 
-def test_a_sample_that_prints_something_else_fails(template, folder):
-    (folder / "shout.conf").write_text(NEW.replace("HELLO", "HELLO?"))
-    tried = try_in_template("shout", settings=["--set", f"paths.languages={folder}"])
-    assert tried.returncode == 1, tried.stdout + tried.stderr
-    assert "the sample: run ended with 0" in tried.stdout
-    assert "\n0 passed, " in tried.stdout and ", 0 not tried" in tried.stdout
+def test_the_command_tells_what_it_tried(template):
+    command = [os.path.join(FOLDER, "run"), "--state", places.STATE, "--template", "base", "--case", "sample"]
+    environment = {**os.environ, "CODELAND_BUILD": places.BUILD}
+    for more, told, status in (
+        (["sh"], "1 passed, 0 failed, 0 not tried", 0),
+        (["rust"], "not tried, their template is not built: rust (native)", 1),
+    ):
+        done = subprocess.run(
+            [*command, *more], capture_output=True, text=True, timeout=600, check=False, env=environment
+        )
+        assert done.returncode == status and told in done.stdout, done.stdout + done.stderr
 
 
-def test_a_new_language_is_a_file_and_a_command(template, folder, tmp_path):
+def test_a_new_language_is_a_file_and_a_command(template, folder):
     """Its packages are there already: nothing is built, its template says that it has it."""
     assert NEW.startswith("[language]\ntitle = Shouting\n")
-    assert listed("--set", f"paths.languages={folder}")["shout"]["aliases"] == ["loud"]
-    copy = tmp_path / "templates/base"
-    (copy / "rootfs/usr/libexec").mkdir(parents=True)
-    (copy / "rootfs/usr/libexec/crunner").touch()
-    (copy / "rootfs/run/codeland").mkdir(parents=True)
-    shutil.copy(os.path.join(template, "template.json"), copy)
-    made = codeland("template", "build", "base", "--set", f"paths.state_dir={tmp_path}", "--set",
-                    f"paths.languages={folder}")
-    assert made.returncode == 0, made.stdout + made.stderr
-    assert "base is up to date; its description and languages were noted anew" in made.stdout
-    about = json.loads((copy / "template.json").read_text())
-    assert "shout" in {language["name"] for language in about["languages"]}
+    settings = {"paths.languages": folder, "oven.min_available": 1}
+    with Stack(settings, template=None) as stack:
+        base = os.path.join(stack.state_dir, "templates/base")
+        subprocess.run(["cp", "-al", os.path.realpath(template), base], check=True)
+        made = codeland("template", "build", "base", *stack.options())
+        assert made.returncode == 0, made.stdout + made.stderr
+        assert "base is up to date; its description and languages were noted anew" in made.stdout
+        known = languages(*stack.options())
+        assert known["shout"]["aliases"] == ["loud"]
+        stack.start()
+        result = stack.api.run("be quiet\n", language="loud")
+        assert (result["status"], result["stdout"]) == ("ok", "BE QUIET\n"), result
+        wrong = {**known["shout"], "output": "HELLO?\n"}
+        for language, fails in ((known["shout"], False), (wrong, True)):
+            with pytest.raises(AssertionError) if fails else contextlib.nullcontext():
+                Trial(stack, language, "base", loop_time=1).sample()

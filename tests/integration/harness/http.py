@@ -30,8 +30,8 @@ class Closed(Exception):
 class Wire:
     """One connection."""
 
-    def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=TIMEOUT)
+    def __init__(self, address, timeout=TIMEOUT):
+        self.socket = socket.create_connection(address, timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
 
@@ -125,11 +125,11 @@ class Client:
 
     API = "/api/v1"
 
-    def __init__(self, address, token):
-        self.address, self.token = address, token
+    def __init__(self, address, token, timeout=TIMEOUT):
+        self.address, self.token, self.timeout = address, token, timeout
 
     def wire(self):
-        return Wire(self.address)
+        return Wire(self.address, self.timeout)
 
     def headers(self, **more):
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}

@@ -52,7 +52,7 @@ def side_by_side(calls):
     return [task.result() for task in [Task(call) for call in calls]]
 
 
-def workers(count, calls):
+def workers(count, calls, deadline=10 * DEADLINE):
     """All calls by `count` threads; their results in order."""
     results = [None] * len(calls)
     todo = iter(range(len(calls)))
@@ -67,5 +67,5 @@ def workers(count, calls):
             results[index] = calls[index]()
 
     for task in [Task(work) for _ in range(count)]:
-        task.result(10 * DEADLINE)
+        task.result(deadline)
     return results
