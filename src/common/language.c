@@ -84,11 +84,11 @@ static bool word_valid(const char *word)
     return word[0] != '\0' && strlen(word) <= LANGUAGE_TEXT_MAX;
 }
 
-static int check_text(const char *value, struct err *err)
+static int check_text(const char *value, size_t most, struct err *err)
 {
     size_t len = strlen(value);
-    if (len == 0 || len > LANGUAGE_TEXT_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "%zu bytes, must be 1..%d", len, LANGUAGE_TEXT_MAX);
+    if (len == 0 || len > most)
+        return err_set(err, ERR_BAD_REQUEST, "%zu bytes, must be 1..%zu", len, most);
     for (const char *c = value; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7F)
             return err_set(err, ERR_BAD_REQUEST, "control characters are not allowed");
@@ -171,7 +171,7 @@ static int assign(struct language *language, const struct key *key, const char *
 {
     static const int64_t byte_factors[] = {1024, 1048576, 1073741824}, time_factors[] = {1000};
     void *field = (char *)language + key->offset;
-    if (check_text(value, err) != 0)
+    if (check_text(value, key->type == ARGV ? LANGUAGE_ARGV_MAX : LANGUAGE_TEXT_MAX, err) != 0)
         return -1;
     switch (key->type) {
     case TITLE:
@@ -208,7 +208,7 @@ static int add_env(struct language *language, const char *name, const char *valu
             return err_set(err, ERR_BAD_REQUEST, "env.%s: is there twice", name);
     if (language->env_len == LANGUAGE_ENV_MAX)
         return err_set(err, ERR_BAD_REQUEST, "env: more than %d", LANGUAGE_ENV_MAX);
-    if (check_text(value, err) != 0)
+    if (check_text(value, LANGUAGE_TEXT_MAX, err) != 0)
         return err_context(err, "env.%s", name);
     if (!word_valid(value))
         return err_set(err, ERR_BAD_REQUEST, "env.%s: {dir}, {file} and {heap} are the tokens",

@@ -11,6 +11,7 @@
 #define LANGUAGE_NAME_MAX 40
 #define LANGUAGE_TEXT_MAX 200 /* of a title, a version, a word of an argv, a value of env */
 #define LANGUAGE_WORDS_MAX 32 /* of aliases, packages, an argv */
+#define LANGUAGE_ARGV_MAX 800 /* of all words of an argv */
 #define LANGUAGE_ENV_MAX 16
 #define LANGUAGE_SAMPLE_MAX 8192 /* of the sample, and of what it prints */
 #define LANGUAGE_FILE_MAX 80

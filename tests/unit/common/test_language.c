@@ -128,6 +128,30 @@ static void bad_values_are_named_with_their_line(void **state)
     }
 }
 
+static void a_command_is_bounded_as_its_words_are(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len, blank_at;
+        const char *words;
+    } cases[] = {
+        {LANGUAGE_TEXT_MAX + 1, SIZE_MAX, "compile: \"xxx"},
+        {LANGUAGE_ARGV_MAX + 1, LANGUAGE_TEXT_MAX, "compile: 801 bytes, must be 1..800"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char value[LANGUAGE_ARGV_MAX + 2], text[2000];
+        memset(value, 'x', cases[i].len);
+        value[cases[i].len] = '\0';
+        for (size_t at = cases[i].blank_at; at < cases[i].len; at += LANGUAGE_TEXT_MAX + 1)
+            value[at] = ' ';
+        snprintf(text, sizeof(text), NEEDED "compile = %s\n" SAMPLE, value);
+        assert_fails(parse(text), err, ERR_BAD_REQUEST, cases[i].words);
+        value[cases[i].len - 1] = '\0'; /* one less is well */
+        snprintf(text, sizeof(text), NEEDED "compile = %s\n" SAMPLE, value);
+        assert_int_equal(parse(text), 0);
+    }
+}
+
 static void names_become_paths_and_packages(void **state)
 {
     (void)state;
@@ -190,6 +214,7 @@ int main(void)
         cmocka_unit_test(what_may_be_left_out),
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(bad_values_are_named_with_their_line),
+        cmocka_unit_test(a_command_is_bounded_as_its_words_are),
         cmocka_unit_test(names_become_paths_and_packages),
         cmocka_unit_test(tokens_are_replaced),
     };
