@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     if (folder < 0)
         return EXIT_FOLDER;
     init_loopback();
-    if (sandbox_mask() != 0 || sandbox_deny() != 0)
+    if (sandbox_mask() != 0 || sandbox_deny() != 0 || sandbox_confine() != 0)
         return EXIT_SANDBOX;
     control_start(folder);
     loop(children.fd);

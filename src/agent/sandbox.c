@@ -1,6 +1,11 @@
 #include "sandbox.h"
 
+#include "../common/agent_wire.h"
+#include "../common/fd.h"
+#include "../common/str.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -69,4 +74,14 @@ int sandbox_deny(void)
         .filter = (struct sock_filter *)filter,
     };
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+int sandbox_confine(void)
+{
+    static const char current[] = "/proc/self/attr/apparmor/current";
+    char label[64]; /* "PROFILE (MODE)" */
+    if (fd_read_file(AT_FDCWD, current, label, sizeof(label)) <= 0 ||
+        !str_starts_with(label, AGENT_PROFILE))
+        return 0;
+    return fd_write_file(AT_FDCWD, current, "changeprofile " AGENT_RUNNER_PROFILE);
 }

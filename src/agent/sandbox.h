@@ -12,4 +12,10 @@ int sandbox_mask(void);
  */
 int sandbox_deny(void);
 
+/* Where the agent was started with its AppArmor profile: takes on that of programs, which has no
+ * way back, in this process and all that it starts. 0 also without one; -1 with errno. Comes after
+ * sandbox_deny, which needs a capability that is gone then.
+ */
+int sandbox_confine(void);
+
 #endif

@@ -30,6 +30,12 @@
 /* Where the agent itself is bound, and what is executed as PID 1. */
 #define AGENT_PATH "/usr/libexec/crunner"
 
+/* The AppArmor profiles that the agent starts with and takes on, where the host has them
+ * (worker/codeland.apparmor).
+ */
+#define AGENT_PROFILE "codeland-agent"
+#define AGENT_RUNNER_PROFILE "codeland-runner"
+
 enum agent_stage {
     AGENT_STAGE_PROTOCOL = 1, /* a message made no sense: a bug, or a version that differs */
     AGENT_STAGE_LIMIT,        /* too many operations at once */

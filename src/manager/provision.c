@@ -36,6 +36,8 @@ static const struct file {
     {"codeland", "src/cli", "bin", "/usr/local/bin/codeland", "755", false},
     {"crunner", "src/agent", "libexec/codeland", LIBEXEC "crunner", "755", true},
     {"codeland-worker", "src/worker", "libexec/codeland", LIBEXEC "codeland-worker", "755", true},
+    {"codeland.apparmor", "src/worker", "libexec/codeland", LIBEXEC "codeland.apparmor", "644",
+     true},
     {"make-rootfs", "templates", "share/codeland/templates", SHARE "templates/make-rootfs", "755",
      false},
     {"base.conf", "templates", "share/codeland/templates", SHARE "templates/base.conf", "644",

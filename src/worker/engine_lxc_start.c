@@ -110,6 +110,8 @@ static void describe(struct items *items, const struct starter *starter,
     add_item(items, "lxc.cgroup.dir.monitor", "%s" CGROUP_MONITOR_SUFFIX "/%s", config->prefix,
              spec->name);
     add_item(items, "lxc.cgroup.dir.monitor.pivot", "%s" CGROUP_PIVOT_SUFFIX, config->prefix);
+    if (config->apparmor)
+        add_item(items, "lxc.apparmor.profile", "%s", config->apparmor);
     add_item(items, "lxc.log.level", "ERROR");
 }
 
@@ -201,6 +203,12 @@ static void become_monitor(const struct starter *starter, const struct start_req
     if (close_others(starter, userns) != 0 ||
         setrlimit(RLIMIT_NOFILE, &starter->descriptors) != 0) {
         err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
+        report_failure(starter, request->id, &err);
+        return;
+    }
+    /* The agent needs it (agent/init.c), and may not raise a limit; sudo hands on 0. */
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) != 0) {
+        err_sys(&err, ERR_INTERNAL, errno, "the limit of core dumps cannot be 1");
         report_failure(starter, request->id, &err);
         return;
     }

@@ -30,6 +30,7 @@ struct start_config {
     const char *run_dir;      /* mount point and LXC's folder are made in it */
     const char *agent;        /* the agent's binary on the host */
     const char *agent_folder; /* what is bound to AGENT_SOCKET_DIR */
+    const char *apparmor;     /* the profile to start with; NULL where there is no AppArmor */
 };
 
 /* Worker → starter. */

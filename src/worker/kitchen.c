@@ -51,6 +51,7 @@ struct kitchen {
     unsigned memory_used_percent;
     bool closing, leave_kept;
     mono_us close_deadline;
+    unsigned close_left; /* runners that had not ended at the last look */
     uv_timer_t oven_timer, memory_timer, close_timer;
 };
 
@@ -282,6 +283,7 @@ static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err 
         .run_dir = config->paths_run_dir,
         .agent = kitchen->config.agent,
         .agent_folder = kitchen->agent_folder,
+        .apparmor = kitchen->config.apparmor,
     };
     *starter_socket = starter_spawn(&start, &kitchen->starter, err);
     return *starter_socket < 0 ? -1 : open_network_helper(kitchen, err);
@@ -469,7 +471,11 @@ static void on_close_timer(uv_timer_t *timer)
     struct kitchen *kitchen = timer->data;
     struct count count = {.kitchen = kitchen};
     roster_each(kitchen->services.roster, count_left, &count);
-    bool late = clock_now(kitchen->services.clock) > kitchen->close_deadline;
+    mono_us now = clock_now(kitchen->services.clock);
+    if (count.left < kitchen->close_left)
+        kitchen->close_deadline = now + KITCHEN_CLOSE_MS * US_PER_MS;
+    kitchen->close_left = count.left;
+    bool late = now > kitchen->close_deadline;
     if ((count.left > 0 && !late) || server_busy(kitchen->server))
         return;
     if (count.left > 0)

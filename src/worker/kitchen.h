@@ -10,8 +10,9 @@ struct kitchen;
 
 struct kitchen_config {
     const struct config *config;
-    const char *agent; /* the agent's binary */
-    uv_loop_t *loop;   /* not initialised: kitchen_open does that, see there */
+    const char *apparmor; /* the profile of runners; NULL where the host has no AppArmor */
+    const char *agent;    /* the agent's binary */
+    uv_loop_t *loop;      /* not initialised: kitchen_open does that, see there */
 
     /* The kitchen cannot go on (the starter died): the program should end and be started anew. */
     void (*broken)(void *data);
@@ -28,7 +29,7 @@ struct kitchen_config {
 struct kitchen *kitchen_open(const struct kitchen_config *config, struct err *err);
 
 /* Stops serving, answers those whose operations go on, and destroys every runner, but not kept ones
- * when leave_kept. closed fires once, after at most KITCHEN_CLOSE_MS and what a thread still does.
+ * when leave_kept. closed fires once: when all is over, or none has ended for KITCHEN_CLOSE_MS.
  * Called again without leave_kept, kept ones are destroyed after all.
  */
 #define KITCHEN_CLOSE_MS 10000

@@ -1,6 +1,8 @@
 /* codeland-worker: the privileged daemon that owns this host's containers. */
+#include "apparmor.h"
 #include "kitchen.h"
 
+#include "../common/agent_wire.h"
 #include "../common/fd.h"
 #include "../common/locate.h"
 #include "../common/log.h"
@@ -52,13 +54,32 @@ static void on_signal(uv_signal_t *handle, int number)
     kitchen_close(program->kitchen, number == SIGTERM);
 }
 
-static int run(const struct config *config, const char *agent)
+/* The profile that runners begin with. Where it cannot be loaded they are made without one, for all
+ * else still holds them; LXC's own profile would deny the agent what it mounts, or not be there.
+ */
+static const char *confine(const char *self)
+{
+    struct err err;
+    char profiles[PATH_MAX];
+    if (!apparmor_is_on())
+        return NULL;
+    if (locate_file(profiles, self, "src/worker", "libexec/codeland", "codeland.apparmor", &err) !=
+            0 ||
+        apparmor_load(APPARMOR_PARSER, profiles, &err) != 0) {
+        log_warn("runners are not confined by AppArmor", LOG_ERR(&err));
+        return "unconfined";
+    }
+    return AGENT_PROFILE;
+}
+
+static int run(const struct config *config, const char *self, const char *agent)
 {
     uv_loop_t loop;
     struct err err;
     struct program program = {.loop = &loop};
     const struct kitchen_config kitchen = {
         .config = config,
+        .apparmor = confine(self),
         .agent = agent,
         .loop = &loop,
         .broken = on_broken,
@@ -133,9 +154,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_init("worker", config_log_level(&options.config));
     survive_want_of_memory();
-    if (options.config.paths_agent[0])
+    bool found = locate_self(self, &err) == 0;
+    if (found && options.config.paths_agent[0])
         snprintf(agent, sizeof(agent), "%s", options.config.paths_agent);
-    else if (locate_self(self, &err) != 0 ||
+    else if (!found ||
              locate_file(agent, self, "src/agent", "libexec/codeland", "crunner", &err) != 0) {
         log_error("cannot start", LOG_ERR(&err));
         return 1;
@@ -144,5 +166,5 @@ int main(int argc, char **argv)
         log_error("cannot start: the agent cannot be executed", LOG_S("paths.agent", agent));
         return 1;
     }
-    return run(&options.config, agent);
+    return run(&options.config, self, agent);
 }

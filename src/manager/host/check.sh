@@ -55,6 +55,15 @@ else
     check namespaces bad "$spaces user namespaces are allowed" "sysctl -w user.max_user_namespaces=10000"
 fi
 
+if [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" != Y ]; then
+    check apparmor ok "this kernel does not have it, or it is off"
+elif command -v apparmor_parser >/dev/null; then
+    check apparmor ok "it confines runners"
+else
+    check apparmor warn "it is on, but cannot confine runners: there is no apparmor_parser" \
+        "apt-get install -y apparmor, and restart the worker"
+fi
+
 missing=
 # shellcheck disable=SC2086
 installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' $packages 2>/dev/null)
