@@ -2,13 +2,14 @@
 #
 #   sudo make run     everything, from nothing to a first run; Ctrl-C ends it
 #   sudo make check   every test
+#   sudo make check-vm   the same on a fresh Debian 12 with a kernel of its own, in an emulator
 #   sudo make check-languages   every language, in its real template
 #
 # ARGS is handed on: sudo make run ARGS="--set http.listen=127.0.0.1:9000"
 
 ARGS =
 
-.PHONY: build run check check-languages fuzz bench format install clean help
+.PHONY: build run check check-vm check-languages fuzz bench format install clean help
 
 build:
 	@scripts/packages run build
@@ -28,6 +29,12 @@ check:
 	@scripts/build build -Dtests=false
 	@scripts/build build-san -Dtests=true -Db_sanitize=address,undefined -Db_lundef=false
 	@exec tests/run $(ARGS)
+
+check-vm:
+	@scripts/need-root "make check-vm"
+	@scripts/packages run build vm
+	@scripts/build build -Dtests=false
+	@exec tests/vm/run $(ARGS)
 
 check-languages:
 	@scripts/need-root "make check-languages"
@@ -60,6 +67,7 @@ help:
 	@echo "make            build into ./build"
 	@echo "sudo make run   start everything on this machine; Ctrl-C stops it"
 	@echo "sudo make check run every test"
+	@echo "sudo make check-vm test on a fresh Debian 12 in an emulator; hours"
 	@echo "sudo make check-languages build every template, try every language"
 	@echo "make fuzz       fuzz every parser, FUZZ_SECONDS each (60)"
 	@echo "sudo make bench measure"

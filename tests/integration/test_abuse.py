@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from harness import places
-from harness.wait import eventually
+from harness.wait import eventually, patient
 from harness.world import NetworkStack, World
 from test_leaks import assert_no_more, figures, settle, shared_memory
 
@@ -15,7 +15,7 @@ from test_leaks import assert_no_more, figures, settle, shared_memory
 def selftest(stack, *words):
     """Its exit code, what it printed, and what it complained about."""
     command = [places.CODELAND, "selftest", *stack.options(), *words]
-    over = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    over = subprocess.run(command, capture_output=True, text=True, timeout=patient(400), check=False)
     return over.returncode, over.stdout, over.stderr
 
 

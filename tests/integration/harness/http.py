@@ -6,9 +6,9 @@ import json
 import socket
 import struct
 
-from .wait import eventually
+from .wait import eventually, patient
 
-TIMEOUT = 60.0
+TIMEOUT = patient(60)
 
 
 class Response:

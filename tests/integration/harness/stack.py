@@ -11,7 +11,7 @@ import subprocess
 from . import host, places
 from .http import Client
 from .link import Link, frame
-from .wait import eventually
+from .wait import eventually, patient
 
 IDS_EACH = 65536
 RUNNERS_MOST = 64
@@ -72,6 +72,7 @@ class Daemon:
 
     def wait(self, deadline=30):
         """Its exit status, as waitpid has it: minus the number of the signal."""
+        deadline = patient(deadline)
         try:
             return self.process.wait(deadline)
         except subprocess.TimeoutExpired:

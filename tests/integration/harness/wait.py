@@ -1,15 +1,26 @@
 """Waiting for conditions, and doing things side by side."""
 
+import os
 import threading
 import time
 
 DEADLINE = 30.0  # generous: the machine may be busy with other things
+
+# On a machine that is slower than any (tests/vm/run emulates one) every deadline is so many times
+# as long. Those are of the tests; what the programs themselves are asked for stays.
+SLOW = float(os.environ.get("CODELAND_TEST_SLOW") or 1)
+
+
+def patient(seconds):
+    """A deadline of the tests, as it is on this machine."""
+    return seconds * SLOW
 
 
 def eventually(condition, what, deadline=DEADLINE):
     """Polls until condition() is true and returns its value. An AssertionError or OSError inside
     counts as "not yet"; the last one is told when the deadline passes.
     """
+    deadline = patient(deadline)
     end = time.monotonic() + deadline
     while True:
         complaint = ""
@@ -40,6 +51,7 @@ class Task(threading.Thread):
             self._error = error
 
     def result(self, deadline=2 * DEADLINE):
+        deadline = patient(deadline)
         self.join(deadline)
         assert not self.is_alive(), f"no result within {deadline:g} s"
         if self._error:
