@@ -141,6 +141,36 @@ def throughput(results):
              failed(result, ratios(results, "sh", result)))
 
 
+def streaming(results):
+    found = results.get("streaming")
+    if not found:
+        return
+    heading("Output as it comes, over Server-Sent Events (ms from the program's clock to the event)")
+    latency_header("")
+    line("  a line", *(number(found["lateMs"][key]) for key in ("p50", "p90", "p99", "p999", "max")))
+    remark("  lines of text, MB/s", {"": found["bytesPerSecond"] / 1e6}, 0)
+    remark("  highest memory until then (MiB)",
+           {name: value / MIB for name, value in found["memory"].items()}, 1)
+    heading("A caller hangs up: until the last of 50 processes has ended (ms)")
+    remark("  hang up", {key: found["endMs"][key] for key in ("p50", "max")})
+
+
+def neighbours(results):
+    found = results.get("neighbours")
+    if not found:
+        return
+    heading(f"Neighbours of {found['attackers']} hostile runners at a time: echo hi, 20 a second (ms)")
+    latency_header("")
+    quiet, attacked = (found[key]["latencyMs"] for key in ("quiet", "attacked"))
+    line("  quiet", *times(found["quiet"]), number(found["quiet"]["perSecond"], 0),
+         failed(found["quiet"], ""))
+    more = (f"{attacked['p50'] / quiet['p50']:.2f} x quiet at p50, "
+            f"{attacked['p99'] / quiet['p99']:.2f} x at p99" if quiet and attacked else "")
+    line("  under attack", *times(found["attacked"]), number(found["attacked"]["perSecond"], 0),
+         failed(found["attacked"], more))
+    remark("  attacks", found["attacks"], 0)
+
+
 def ssh(results):
     found = results.get("ssh")
     if not found:
@@ -172,6 +202,8 @@ def show(results):
     latency(results, "link", "The same at the worker's link, without the manager (ms)")
     latency(results, "closed", "POST /api/v1/runner/run, closed loop: the pool is empty (ms)")
     throughput(results)
+    streaming(results)
+    neighbours(results)
     ssh(results)
     daemons(results)
     print(f"\ntook {results['tookSeconds']:.0f} s")

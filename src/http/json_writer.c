@@ -106,6 +106,27 @@ static bool is_plain(unsigned char c)
     return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
 }
 
+/* How many of the first `most` bytes are plain. Eight at a time: this is where most of the time
+ * goes that output takes in the manager. A byte of a word that is below n, or equal to c, shows in
+ * the byte's highest bit; one that is not may show too, but only behind one that is.
+ */
+static size_t plain_run(const unsigned char *bytes, size_t most)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    size_t run = 0;
+    for (uint64_t word; run + sizeof(word) <= most; run += sizeof(word)) {
+        memcpy(&word, bytes + run, sizeof(word));
+        uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+        uint64_t odd = word | ((word - ones * ' ') & ~word) | ((quote - ones) & ~quote) |
+                       ((backslash - ones) & ~backslash);
+        if (odd & high)
+            break;
+    }
+    while (run < most && is_plain(bytes[run]))
+        run++;
+    return run;
+}
+
 static size_t escape_byte(unsigned char c, char *out)
 {
     static const char shorts[32] = {
@@ -160,9 +181,7 @@ size_t json_escape(const char *text, size_t len, bool last, char *out, size_t ro
     size_t at = 0, written = 0;
     while (at < len && room - written >= ESCAPE_MAX) {
         size_t most = room - written < len - at ? room - written : len - at;
-        size_t run = 0;
-        while (run < most && is_plain(bytes[at + run]))
-            run++;
+        size_t run = plain_run(bytes + at, most);
         if (run > 0) {
             memcpy(out + written, text + at, run);
             at += run;

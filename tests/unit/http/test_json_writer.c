@@ -114,6 +114,33 @@ static void test_random_bytes(void **state)
     buf_finish(&pieces);
 }
 
+/* Every byte at every place among plain ones, which are looked at several at a time. */
+static void test_every_byte_everywhere(void **state)
+{
+    (void)state;
+    struct buf out, want;
+    buf_init(&out, 1000);
+    buf_init(&want, 1000);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char alone[8];
+        size_t used, size = json_escape((const char[]){(char)byte}, 1, true, alone, 8, &used);
+        for (size_t place = 0; place < 40; place++) {
+            char text[40];
+            memset(text, place % 2 ? '~' : ' ', sizeof(text)); /* the edges of what is plain */
+            text[place] = (char)byte;
+            buf_clear(&want);
+            buf_append(&want, text, place);
+            buf_append(&want, alone, size);
+            buf_append(&want, text + place + 1, sizeof(text) - place - 1);
+            escape(text, sizeof(text), 64, &out);
+            assert_int_equal(out.len, want.len);
+            assert_memory_equal(out.data, want.data, want.len);
+        }
+    }
+    buf_finish(&out);
+    buf_finish(&want);
+}
+
 static void test_cut_sequence_waits(void **state)
 {
     (void)state;
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_ill_formed),
         cmocka_unit_test(test_random_bytes),
+        cmocka_unit_test(test_every_byte_everywhere),
         cmocka_unit_test(test_cut_sequence_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
