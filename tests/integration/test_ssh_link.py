@@ -1,10 +1,12 @@
 """A worker on another machine, over real OpenSSH: it is reached, refused, lost and found again."""
 
+import json
 import os
+import subprocess
 
 import pytest
 
-from harness import host
+from harness import host, places
 from harness.hosts import Host, Manager, fingerprint, make_key
 from harness.slow_link import SlowLink
 from harness.wait import Task, eventually, workers
@@ -95,6 +97,21 @@ def test_many_at_once(far):
 
     calls = [lambda number=number: one(number) for number in range(60)]
     assert workers(8, calls) == [f"{number}\n" for number in range(60)]
+
+
+def test_the_selftest_reaches_it_and_its_host(far):
+    command = [places.CODELAND, "selftest", *far.manager.options(), "--json", "--worker", "far",
+               "keyrings", "collect"]
+    over = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert over.stderr == ""
+    result = json.loads(over.stdout)
+    cases = {one["name"]: one for one in result["cases"]}
+    assert set(cases) == {"keyrings", "collect"}
+    assert {one["verdict"] for one in cases.values()} == {"held"}, cases
+    found = {one["what"]: one for one in result["host"]}
+    assert {one["worker"] for one in found.values()} == {"far"} and len(found) == 12
+    for what in "processes and groups", "mounts", "interfaces", "addresses":
+        assert found[what]["verdict"] == "held", found[what]
 
 
 def test_what_a_process_list_shows(far):
