@@ -173,7 +173,7 @@ static void test_one_that_cannot_be_upgraded_is_refused(void **state)
     struct err err;
     const struct fleet_tried none = {0};
     assert_null(fleet_place(rig->fleet, "base", &none));
-    fleet_explain(rig->fleet, "base", &err);
+    fleet_explain(rig->fleet, "base", &none, &err);
     assert_contains(err.msg, "could not be upgraded");
     greet(rig, "codeland-worker " CODELAND_VERSION); /* somebody mended it */
     loop_wait(&rig->loop, worker_up(worker));
