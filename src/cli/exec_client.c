@@ -2,6 +2,7 @@
 
 #include "http_client.h"
 
+#include "../common/base64.h"
 #include "../common/buf.h"
 #include "../common/clock.h"
 #include "../common/fd.h"
@@ -303,7 +304,7 @@ static void make_accept(const char *key, char accept[32])
     char text[64];
     str_format(text, sizeof(text), "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
     lws_SHA1((const unsigned char *)text, strlen(text), digest);
-    lws_b64_encode_string((const char *)digest, sizeof(digest), accept, 32);
+    accept[base64_encode(digest, sizeof(digest), accept)] = '\0';
 }
 
 static void queue_request(struct client *client, const char *key)
@@ -384,7 +385,7 @@ static int greet(struct client *client, struct err *err)
         return lost(client, errno, err);
     if (getrandom(nonce, sizeof(nonce), 0) != sizeof(nonce))
         return err_sys(err, ERR_INTERNAL, errno, "getrandom");
-    lws_b64_encode_string((const char *)nonce, sizeof(nonce), key, sizeof(key));
+    key[base64_encode(nonce, sizeof(nonce), key)] = '\0';
     queue_request(client, key);
     if (await_answer(client, err) != 0)
         return -1;

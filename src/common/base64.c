@@ -1,11 +1,38 @@
 #include "base64.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void encode_group(uint32_t bits, char *to)
+{
+    to[0] = digits[bits >> 18];
+    to[1] = digits[bits >> 12 & 63];
+    to[2] = digits[bits >> 6 & 63];
+    to[3] = digits[bits & 63];
+}
+
+size_t base64_encode(const void *data, size_t len, char *to)
+{
+    const unsigned char *from = data;
+    size_t at = 0, written = 0;
+    for (; at + 3 <= len; at += 3, written += 4)
+        encode_group((uint32_t)from[at] << 16 | (uint32_t)from[at + 1] << 8 | from[at + 2],
+                     to + written);
+    if (at == len)
+        return written;
+    bool two = len - at == 2;
+    encode_group((uint32_t)from[at] << 16 | (two ? (uint32_t)from[at + 1] << 8 : 0), to + written);
+    if (!two)
+        to[written + 2] = '=';
+    to[written + 3] = '=';
+    return written + 4;
+}
+
 static int digit(char c)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c ? strchr(digits, c) : NULL;
     return at ? (int)(at - digits) : -1;
 }

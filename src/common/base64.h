@@ -4,6 +4,14 @@
 
 #include <stddef.h>
 
+/* Characters that len bytes become. */
+#define BASE64_LEN(len) (((len) + 2) / 3 * 4)
+
+/* Writes len bytes as BASE64_LEN(len) characters, without a NUL; returns how many. A text that is
+ * made piece by piece has pieces of whole groups of three bytes before the last.
+ */
+size_t base64_encode(const void *data, size_t len, char *to);
+
 /* Bytes that base64_decode may write for a text of len. */
 #define BASE64_ROOM(len) ((len) / 4 * 3)
 

@@ -1,5 +1,6 @@
 #include "result_json.h"
 
+#include "../common/base64.h"
 #include "../common/mem.h"
 #include "json_writer.h"
 
@@ -230,19 +231,14 @@ static size_t next_three(struct result_json *self, const struct piece *piece,
     return count;
 }
 
-static size_t encode(const unsigned char *three, size_t count, char *to)
+/* Whole groups of what is at hand. */
+static size_t read_groups(struct result_json *self, char *to, size_t room)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = (uint32_t)three[0] << 16;
-    if (count > 1)
-        bits |= (uint32_t)three[1] << 8;
-    if (count > 2)
-        bits |= three[2];
-    to[0] = digits[bits >> 18];
-    to[1] = digits[bits >> 12 & 63];
-    to[2] = count > 1 ? digits[bits >> 6 & 63] : '=';
-    to[3] = count > 2 ? digits[bits & 63] : '=';
-    return 4;
+    size_t groups = self->turn_len / 3 < room / 4 ? self->turn_len / 3 : room / 4;
+    size_t written = base64_encode(self->turn, 3 * groups, to);
+    self->turn += 3 * groups;
+    self->turn_len -= 3 * groups;
+    return written;
 }
 
 /* base64 of as much as fits; *end when nothing is left. */
@@ -252,16 +248,13 @@ static size_t read_base64(struct result_json *self, const struct piece *piece, c
     size_t written = 0;
     *end = false;
     while (room - written >= 4) {
+        unsigned char three[3];
         if (self->turn_len >= 3) {
-            written += encode((const unsigned char *)self->turn, 3, to + written);
-            self->turn += 3;
-            self->turn_len -= 3;
+            written += read_groups(self, to + written, room - written);
             continue;
         }
-        unsigned char three[3];
         size_t count = next_three(self, piece, three);
-        if (count > 0)
-            written += encode(three, count, to + written);
+        written += base64_encode(three, count, to + written);
         if (count < 3) {
             *end = true;
             return written;

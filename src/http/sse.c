@@ -1,8 +1,8 @@
 #include "sse.h"
 
+#include "../common/base64.h"
 #include "json_writer.h"
 
-#include <libwebsockets.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,10 +11,9 @@ static const char tail[] = "\"\n\n";
 /* As many whole groups of three as fit, and the rest when it is all there is. */
 static size_t put_base64(const char *data, size_t len, char *out, size_t room, size_t *used)
 {
-    size_t most = (room - 2) / 4 * 3; /* libwebsockets wants its NUL and one more */
+    size_t most = room / 4 * 3;
     *used = len < most ? len : most;
-    int written = lws_b64_encode_string(data, (int)*used, out, (int)room);
-    return written > 0 ? (size_t)written : 0;
+    return base64_encode(data, *used, out);
 }
 
 size_t sse_output(const char *name, bool base64, const char *data, size_t len, bool last, char *out,

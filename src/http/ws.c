@@ -1,5 +1,6 @@
 #include "ws.h"
 
+#include "../common/base64.h"
 #include "../common/frame.h"
 #include "../common/mem.h"
 #include "../common/str.h"
@@ -257,12 +258,9 @@ static void on_gone(void *self)
 
 static bool is_key(struct http_slice key)
 {
-    char text[25], bytes[32];
-    if (key.len != sizeof(text) - 1)
-        return false;
-    memcpy(text, key.text, key.len);
-    text[key.len] = '\0';
-    return lws_b64_decode_string(text, bytes, sizeof(bytes)) == 16;
+    unsigned char bytes[BASE64_ROOM(24)];
+    size_t len, wrong;
+    return key.len == 24 && base64_decode(key.text, key.len, bytes, &len, &wrong) == 0 && len == 16;
 }
 
 int ws_check(const struct exchange *exchange, struct err *err)
@@ -282,11 +280,11 @@ static void put_accept(struct buf *headers, struct http_slice key)
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     unsigned char text[24 + sizeof(guid)], digest[20];
-    char accept[32];
+    char accept[BASE64_LEN(sizeof(digest)) + 1] = "";
     memcpy(text, key.text, 24);
     memcpy(text + 24, guid, sizeof(guid) - 1);
     lws_SHA1(text, sizeof(text) - 1, digest);
-    lws_b64_encode_string((const char *)digest, sizeof(digest), accept, sizeof(accept));
+    base64_encode(digest, sizeof(digest), accept);
     buf_printf(headers, "Sec-WebSocket-Accept: %s\r\n", accept);
 }
 
