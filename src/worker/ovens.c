@@ -320,7 +320,9 @@ void ovens_remove(struct ovens *ovens, struct oven *oven)
     if (ovens->turn == oven)
         ovens->turn = oven->next;
     ovens->count--;
+    ovens->cooking_now = true; /* what it still cooks counts no more: no starts in between */
     oven_clear(oven);
+    ovens->cooking_now = false;
     oven_tickets_refuse_all(oven, "the template was removed");
     roster_each(ovens->roster, detach, oven);
     oven_free(oven);
