@@ -22,7 +22,19 @@
     "elsewhere.\n"                                                                                 \
     "* Kotlin 1.3, Scala 2.11 and Groovy 2.4 are what Debian 12 carries, years behind their "      \
     "makers.\n"                                                                                    \
-    "* C# is Mono's: Debian 12 has no .NET.\n"
+    "* C# is Mono's: Debian 12 has no .NET.\n"                                                     \
+    "\n## What a program must know\n\n"                                                            \
+    "* Java: the class that starts may have any name and package; it is the public one, else the " \
+    "first.\n"                                                                                     \
+    "* Scala: the object that starts is `Main`. Kotlin: `main` stands outside of any class.\n"     \
+    "* Erlang: an escript, `main/1`, with or without a `-module` and a `#!` line.\n"               \
+    "* COBOL is in free format. Prolog programs start themselves: `:- initialization(main).`\n"    \
+    "* Mustache: the program is a template, and stdin its view, a JSON object.\n"                  \
+    "* Go, JavaScript and what runs on a JVM know how much memory their runner has, and keep "     \
+    "their heap within it:\n  too much is their own error, not the status `memory`; Go's limit "   \
+    "is "                                                                                          \
+    "soft, so there it is `memory`.\n"                                                             \
+    "* Brainfuck has no exit code; Markdown and Mustache have none either, and do not loop.\n"
 
 static json_t *words_json(char **words)
 {
