@@ -1,5 +1,6 @@
 #include "fd.h"
 
+#include "fault.h"
 #include "mem.h"
 #include "str.h"
 
@@ -165,11 +166,13 @@ int fd_replace_file(const char *path, const void *data, size_t len, mode_t mode,
         return err_set(err, ERR_INTERNAL, "path too long: %s", path);
     /* What a crash left behind goes; whatever else stands there is not followed nor written to. */
     unlink(temporary);
-    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    cleanup_close int fd =
+        FAULT(REPLACE_OPEN, -1, open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
     if (fd < 0)
         return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno, "%s", temporary);
-    if (fchmod(fd, mode) != 0 || fd_write_all(fd, data, len) != 0 || (durable && fsync(fd) != 0) ||
-        rename(temporary, path) != 0 || (durable && fsync_parent(path) != 0)) {
+    if (fchmod(fd, mode) != 0 || FAULT(REPLACE_WRITE, -1, fd_write_all(fd, data, len)) != 0 ||
+        (durable && fsync(fd) != 0) || FAULT(REPLACE_RENAME, -1, rename(temporary, path)) != 0 ||
+        (durable && fsync_parent(path) != 0)) {
         int failed = errno;
         unlink(temporary);
         return err_sys(err, failed == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, failed, "%s", path);
@@ -186,7 +189,7 @@ int fd_mkdirs(const char *path, mode_t mode, struct err *err)
         slash = strchr(slash + 1, '/');
         if (slash)
             *slash = '\0';
-        bool made = mkdir(part, mode) == 0;
+        bool made = FAULT(FOLDER_MAKE, -1, mkdir(part, mode)) == 0;
         /* The umask is for what users make. */
         if (made ? chmod(part, mode) != 0 : errno != EEXIST)
             return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno,

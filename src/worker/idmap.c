@@ -1,5 +1,6 @@
 #include "idmap.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/mem.h"
 #include "../common/str.h"
@@ -63,7 +64,8 @@ int idmap_slot(const struct idmap *idmap, uint32_t host_id)
 static pid_t spawn_in_userns(void)
 {
     pid_t parent = getpid();
-    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    pid_t pid = (pid_t)FAULT(USERNS_CLONE, -1,
+                             syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL));
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         while (getppid() == parent)
@@ -80,7 +82,7 @@ static int write_map(const struct idmap *idmap, pid_t pid, const char *which, un
         !str_format(line, sizeof(line), "0 %" PRIu32 " %" PRIu32 "\n", idmap_first(idmap, slot),
                     idmap->count))
         return -1;
-    return fd_write_file(AT_FDCWD, path, line);
+    return FAULT(USERNS_MAP, -1, fd_write_file(AT_FDCWD, path, line));
 }
 
 /* The highest id stands for "none" (chown(2)) and is never given. */
@@ -101,7 +103,7 @@ static int make_userns(const struct idmap *idmap, unsigned slot, struct err *err
     if (write_map(idmap, pid, "uid_map", slot) == 0 &&
         write_map(idmap, pid, "gid_map", slot) == 0 &&
         str_format(path, sizeof(path), "/proc/%d/ns/user", (int)pid))
-        userns = open(path, O_RDONLY | O_CLOEXEC);
+        userns = FAULT(USERNS_OPEN, -1, open(path, O_RDONLY | O_CLOEXEC));
     int failed = errno;
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);

@@ -1,5 +1,6 @@
 #include "listener.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -56,7 +57,7 @@ static void on_connections(uv_poll_t *poll, int status, int events)
     struct listener *listener = poll->data;
     (void)status, (void)events;
     for (int i = 0; i < ACCEPTS_MOST && !listener->closing; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = FAULT(ACCEPT, -1, accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (fd >= 0) {
             listener->complained = false;
             listener->accepted(fd, listener->data);
@@ -75,13 +76,15 @@ static int bind_and_listen(struct listener *listener, mode_t mode, gid_t group, 
     const char *path = listener->address.sun_path;
     if (unlink(path) != 0 && errno != ENOENT)
         return err_sys(err, ERR_INTERNAL, errno, "cannot replace %s", path);
-    listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener->fd < 0 ||
-        bind(listener->fd, (struct sockaddr *)&listener->address, sizeof(listener->address)) != 0)
+    listener->fd =
+        FAULT(LISTEN_SOCKET, -1, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (listener->fd < 0 || FAULT(LISTEN_BIND, -1,
+                                  bind(listener->fd, (struct sockaddr *)&listener->address,
+                                       sizeof(listener->address))) != 0)
         return err_sys(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_INTERNAL, errno,
                        "cannot listen on %s", path);
-    if (chown(path, (uid_t)-1, group) != 0 || chmod(path, mode) != 0 ||
-        listen(listener->fd, BACKLOG) != 0) {
+    if (FAULT(LISTEN_MODE, -1, chown(path, (uid_t)-1, group)) != 0 || chmod(path, mode) != 0 ||
+        FAULT(LISTEN, -1, listen(listener->fd, BACKLOG)) != 0) {
         err_sys(err, ERR_INTERNAL, errno, "cannot listen on %s", path);
         unlink(path);
         return -1;

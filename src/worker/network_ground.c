@@ -5,6 +5,7 @@
 #include "network_rules.h"
 
 #include "../common/buf.h"
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -48,7 +49,7 @@ static int set_sysctl(const char *family, const char *name, const char *key, con
 {
     char path[128];
     str_format(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
-    if (fd_write_file(AT_FDCWD, path, value) == 0)
+    if (FAULT(NETWORK_SYSCTL, -1, fd_write_file(AT_FDCWD, path, value)) == 0)
         return 0;
     if (errno == ENOENT && strcmp(family, "ipv6") == 0)
         return 0; /* a kernel without IPv6 */
@@ -187,14 +188,14 @@ static int look_inside(struct netlink **links, int *ns, struct err *err)
     *links = netlink_open(err);
     if (!*links || set_sysctl("ipv6", "default", "disable_ipv6", "1", err) != 0)
         return -1;
-    *ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    *ns = FAULT(NETWORK_NS, -1, open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     return *ns >= 0 ? 0 : err_sys(err, ERR_INTERNAL, errno, "cannot open a network namespace");
 }
 
 static int enter(const struct network_ground *ground, int pidfd, struct netlink **links, int *ns,
                  struct err *err)
 {
-    if (setns(pidfd, CLONE_NEWNET) != 0)
+    if (FAULT(NETWORK_SETNS, -1, setns(pidfd, CLONE_NEWNET)) != 0)
         return err_sys(err, ERR_NOT_AVAILABLE, errno,
                        "cannot enter the runner's network namespace");
     int looked = look_inside(links, ns, err);

@@ -1,5 +1,6 @@
 #include "network_resolv.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/str.h"
 
@@ -42,7 +43,7 @@ static int open_etc(const struct network_target *target, struct err *err)
     cleanup_close int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || pidfd_send_signal(target->pidfd, 0, NULL, 0) != 0)
         return err_sys(err, ERR_NOT_AVAILABLE, errno, "cannot look into the runner");
-    int etc = (int)syscall(SYS_openat2, root, "etc", &how, sizeof(how));
+    int etc = (int)FAULT(RESOLV_ETC, -1, syscall(SYS_openat2, root, "etc", &how, sizeof(how)));
     return etc >= 0 ? etc : err_sys(err, ERR_NOT_AVAILABLE, errno, "the runner's /etc");
 }
 
@@ -62,10 +63,11 @@ int network_resolv_write(const struct network_target *target,
         return -1;
     if (unlinkat(etc, "resolv.conf", 0) != 0 && errno != ENOENT)
         return err_sys(err, ERR_NOT_AVAILABLE, errno, "the runner's /etc/resolv.conf");
-    cleanup_close int fd =
-        openat(etc, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    cleanup_close int fd = FAULT(
+        RESOLV_OPEN, -1,
+        openat(etc, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (fd < 0 || fchown(fd, target->owner, target->owner) != 0 || fchmod(fd, 0644) != 0 ||
-        fd_write_all(fd, text, len) != 0)
+        FAULT(RESOLV_WRITE, -1, fd_write_all(fd, text, len)) != 0)
         return err_sys(err, ERR_NOT_AVAILABLE, errno, "the runner's /etc/resolv.conf");
     return 0;
 }

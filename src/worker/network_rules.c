@@ -1,5 +1,6 @@
 #include "network_rules.h"
 
+#include "../common/fault.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -50,7 +51,7 @@ void network_rules_destroy(struct network_rules *rules)
 
 static int apply(struct network_rules *rules, struct buf *text, const char *doing, struct err *err)
 {
-    int failed = nft_run_cmd_from_buffer(rules->nft, text->data);
+    int failed = FAULT(NFTABLES, -1, nft_run_cmd_from_buffer(rules->nft, text->data));
     buf_finish(text);
     if (!failed)
         return 0;

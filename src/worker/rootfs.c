@@ -1,5 +1,6 @@
 #include "rootfs.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/str.h"
 
@@ -21,20 +22,22 @@
  */
 static int attach_idmapped(const struct rootfs_spec *spec, const char *target)
 {
-    int folder = open(spec->template_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0 || flock(folder, LOCK_SH | LOCK_NB) != 0)
+    int folder =
+        FAULT(ROOTFS_TEMPLATE, -1, open(spec->template_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder < 0 || FAULT(ROOTFS_LOCK, -1, flock(folder, LOCK_SH | LOCK_NB)) != 0)
         return -1;
     cleanup_close int tree =
-        open_tree(folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        FAULT(ROOTFS_TREE, -1,
+              open_tree(folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     if (tree < 0)
         return -1;
     struct mount_attr attr = {
         .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY,
         .userns_fd = (uint64_t)spec->userns,
     };
-    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0)
+    if (FAULT(ROOTFS_IDMAP, -1, mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr))) != 0)
         return -1;
-    return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+    return FAULT(ROOTFS_MOVE, -1, move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH));
 }
 
 /* mkdir of base/name, owned by the runner's root where it is what the runner sees. */
@@ -44,9 +47,9 @@ static int make_folder(char path[PATH_ROOM], const char *base, const char *name,
         errno = ENAMETOOLONG;
         return -1;
     }
-    if (mkdir(path, 0755) != 0)
+    if (FAULT(ROOTFS_FOLDER, -1, mkdir(path, 0755)) != 0)
         return -1;
-    return owner ? chown(path, owner, owner) : 0;
+    return owner ? FAULT(ROOTFS_OWNER, -1, chown(path, owner, owner)) : 0;
 }
 
 static int attach_agent(const struct rootfs_spec *spec)
@@ -56,8 +59,11 @@ static int attach_agent(const struct rootfs_spec *spec)
         errno = ENAMETOOLONG;
         return -1;
     }
-    cleanup_close int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    return file < 0 ? -1 : mount(spec->agent, path, NULL, MS_BIND, NULL);
+    cleanup_close int file =
+        FAULT(ROOTFS_AGENT_OPEN, -1, open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (file < 0)
+        return -1;
+    return FAULT(ROOTFS_AGENT_MOUNT, -1, mount(spec->agent, path, NULL, MS_BIND, NULL));
 }
 
 int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
@@ -65,13 +71,15 @@ int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
     char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM], merged[PATH_ROOM], shm[PATH_ROOM];
     char options[4 * PATH_ROOM];
 
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (FAULT(ROOTFS_UNSHARE, -1, unshare(CLONE_NEWNS)) != 0 ||
+        FAULT(ROOTFS_PRIVATE, -1, mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
     /* 9 inodes are for the files and folders below, which the runner's own count should not pay
      * for. */
     str_format(options, sizeof(options), "mode=0755,size=%" PRId64 ",nr_inodes=%" PRId64,
                spec->disk_bytes, spec->disk_inodes + 9);
-    if (mount("codeland", spec->mount_point, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0)
+    if (FAULT(ROOTFS_TMPFS, -1,
+              mount("codeland", spec->mount_point, "tmpfs", MS_NOSUID | MS_NODEV, options)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot mount a tmpfs at %s", spec->mount_point);
     if (make_folder(lower, spec->mount_point, "lower", 0) != 0 ||
         make_folder(upper, spec->mount_point, "upper", spec->first_id) != 0 ||
@@ -88,7 +96,8 @@ int rootfs_mount(const struct rootfs_spec *spec, struct err *err)
     if (!str_format(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper,
                     work))
         return err_set(err, ERR_INTERNAL, "path too long: %s", spec->mount_point);
-    if (mount("codeland", merged, "overlay", MS_NOSUID | MS_NODEV, options) != 0)
+    if (FAULT(ROOTFS_OVERLAY, -1,
+              mount("codeland", merged, "overlay", MS_NOSUID | MS_NODEV, options)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot mount the overlay of %s",
                        spec->template_path);
     return 0;

@@ -1,5 +1,6 @@
 #include "rootfs_disk.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/str.h"
 
@@ -37,7 +38,8 @@ int rootfs_disk_open(pid_t init, int pidfd, const char *mount_point, struct err 
     if (monitor <= 1 ||
         !str_format(path, sizeof(path), "/proc/%d/root%s", (int)monitor, mount_point))
         return err_set(err, ERR_INTERNAL, "the runner's monitor cannot be found");
-    cleanup_close int disk = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_close int disk =
+        FAULT(DISK_OPEN, -1, open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (disk < 0 || fstatfs(disk, &fs) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot open the runner's disk");
     if (fs.f_type != TMPFS_MAGIC || parent_of(init) != monitor ||
@@ -50,11 +52,12 @@ int rootfs_disk_resize(int disk, int64_t bytes, struct err *err)
 {
     char size[32];
     str_format(size, sizeof(size), "%" PRId64, bytes);
-    cleanup_close int context = fspick(disk, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+    cleanup_close int context =
+        FAULT(DISK_PICK, -1, fspick(disk, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC));
     if (context < 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot reach the runner's disk");
     if (fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) == 0 &&
-        fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) == 0)
+        FAULT(DISK_SIZE, -1, fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0)) == 0)
         return 0;
     return err_sys(err, errno == EINVAL ? ERR_NO_SPACE : ERR_INTERNAL, errno,
                    "cannot set the runner's disk to %s bytes", size);
@@ -63,7 +66,7 @@ int rootfs_disk_resize(int disk, int64_t bytes, struct err *err)
 int rootfs_disk_left(int disk, struct engine_disk *left, struct err *err)
 {
     struct statfs fs;
-    if (fstatfs(disk, &fs) != 0)
+    if (FAULT(DISK_LEFT, -1, fstatfs(disk, &fs)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot look at the runner's disk");
     *left = (struct engine_disk){
         .free_bytes = (int64_t)fs.f_bavail * fs.f_bsize,
