@@ -1,6 +1,7 @@
 #include "chan.h"
 
 #include "../common/buf.h"
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/mem.h"
 
@@ -14,7 +15,7 @@
  * take waits in `out`, and becomes one libuv write when the write before it is done.
  *
  * A peer that answers and closes without reading all we send makes a write fail while its answer
- * still waits to be read: so a failed write only makes the peer `deaf`, and the end is what the
+ * still waits to be read: so such a write only makes the peer `deaf`, and the end is what the
  * reading side finds. `over` is set then; on_closed fires from the loop. chan_destroy sets
  * `closing`; the memory goes with the last close callback of the two handles.
  *
@@ -44,6 +45,7 @@ struct chan {
 
 #define READ_ROOM (FRAME_HEADER_LEN + FRAME_DATA_MAX)
 #define CONNECT_RETRY_MS 5
+#define TURN_PAUSE_MS 1
 
 static void flush(struct chan *chan);
 
@@ -98,6 +100,16 @@ static void end_sys(struct chan *chan, int uv_status, const char *doing)
     end(chan, &why);
 }
 
+/* The kernel takes no more. A peer that is gone is found by reading, behind what it said last; one
+ * that is still there must not wait for what will never come.
+ */
+static void note_refusal(struct chan *chan, int uv_status)
+{
+    chan->deaf = true;
+    if (uv_status != UV_EPIPE && uv_status != UV_ECONNRESET && !chan->closing)
+        end_sys(chan, uv_status, "write");
+}
+
 static void end_bad_frame(struct chan *chan, const struct frame *frame)
 {
     struct err why;
@@ -122,14 +134,29 @@ static void free_empty_in(struct chan *chan)
     chan->in_room = 0;
 }
 
+/* The rest of what was read has to wait, so that others get their turn. The pause is one of time: a
+ * timer that is due at once runs again before anybody else does.
+ */
+static void yield(struct chan *chan)
+{
+    if (chan->reading)
+        uv_read_stop(&chan->io.stream);
+    chan->reading = false;
+    set_timer(chan, TURN_PAUSE_MS);
+}
+
 /* Hands out the frames at the front of `in`. The owner may have destroyed the channel after. */
 static void dispatch(struct chan *chan)
 {
     chan->dispatching = true;
     size_t at = 0;
-    while (!chan->closing && !chan->over && !chan->paused) {
+    for (unsigned frames = 0; !chan->closing && !chan->over && !chan->paused; frames++) {
         struct frame frame;
         size_t used;
+        if (frames >= CHAN_TURN_FRAMES && at < chan->in_len) {
+            yield(chan);
+            break;
+        }
         enum frame_status status = frame_parse(chan->in + at, chan->in_len - at, &frame, &used);
         if (status == FRAME_BAD)
             end_bad_frame(chan, &frame);
@@ -163,6 +190,8 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     (void)buf;
     struct chan *chan = stream->data;
+    if (len > 0)
+        len = FAULT(CHAN_READ, -errno, len);
     if (len > 0) {
         chan->in_len += (size_t)len;
         dispatch(chan);
@@ -202,7 +231,7 @@ static struct chan *allocate(uv_loop_t *loop, const struct chan_ops *ops, void *
 /* Takes a connected socket; a uv status. */
 static int open_pipe(struct chan *chan, int take_fd)
 {
-    int status = uv_pipe_open(&chan->io.pipe, take_fd);
+    int status = FAULT(CHAN_OPEN, -errno, uv_pipe_open(&chan->io.pipe, take_fd));
     if (status != 0) {
         close(take_fd);
         return status;
@@ -283,7 +312,8 @@ static void on_timer(uv_timer_t *timer)
         try_connect(chan);
     } else if (!chan->paused && chan->in_len > 0) {
         dispatch(chan);
-        start_reading(chan);
+        if (!uv_is_active((uv_handle_t *)&chan->timer)) /* it has not yielded again */
+            start_reading(chan);
     }
 }
 
@@ -308,7 +338,8 @@ static void on_written(uv_write_t *write, int status)
     free(steal_ptr(chan->writing));
     if (status == UV_ECANCELED)
         return;
-    chan->deaf = status != 0;
+    if (status != 0)
+        note_refusal(chan, status);
     flush(chan);
     after_write(chan);
 }
@@ -319,9 +350,11 @@ static void flush(struct chan *chan)
         return;
     uv_buf_t bytes = uv_buf_init(NULL, (unsigned)chan->out.len);
     bytes.base = chan->writing = buf_steal(&chan->out);
-    if (uv_write(&chan->write, &chan->io.stream, &bytes, 1, on_written) != 0) {
+    int status =
+        FAULT(CHAN_WRITE, -errno, uv_write(&chan->write, &chan->io.stream, &bytes, 1, on_written));
+    if (status != 0) {
         free(steal_ptr(chan->writing));
-        chan->deaf = true;
+        note_refusal(chan, status);
     }
 }
 
@@ -332,9 +365,9 @@ static size_t write_now(struct chan *chan, unsigned char *header, const void *pa
         return 0;
     uv_buf_t parts[2] = {uv_buf_init((char *)header, FRAME_HEADER_LEN),
                          uv_buf_init((char *)payload, (unsigned)len)};
-    int sent = uv_try_write(&chan->io.stream, parts, len ? 2 : 1);
+    int sent = FAULT(CHAN_TRY_WRITE, -errno, uv_try_write(&chan->io.stream, parts, len ? 2 : 1));
     if (sent < 0 && sent != UV_EAGAIN)
-        chan->deaf = true;
+        note_refusal(chan, sent);
     return sent > 0 ? (size_t)sent : 0;
 }
 

@@ -17,6 +17,11 @@
 #define CHAN_HIGH (256 * 1024)
 #define CHAN_CAP (8 * 1024 * 1024)
 
+/* Frames that one channel delivers before others have had their turn; the rest comes a millisecond
+ * later. Whoever sends what it has in frames of some size never notices.
+ */
+#define CHAN_TURN_FRAMES 64
+
 struct chan;
 
 struct chan_ops {

@@ -1,5 +1,6 @@
 #include "cgroup.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/mem.h"
 #include "../common/str.h"
@@ -90,7 +91,7 @@ static void note_mount(struct cgroup *cgroup, char *line, char unified[PATH_ROOM
  */
 static int find_hierarchies(struct cgroup *cgroup, const char *mounts, struct err *err)
 {
-    FILE *list = fopen(mounts, "re");
+    FILE *list = FAULT(CGROUP_MOUNTS, NULL, fopen(mounts, "re"));
     if (!list)
         return err_sys(err, ERR_INTERNAL, errno, "%s", mounts);
     char *line = NULL, unified[PATH_ROOM] = "";
@@ -117,7 +118,7 @@ static int hand_down(const char *folder, struct err *err)
     str_format(path, sizeof(path), "%s/cgroup.subtree_control", folder);
     static const char *const wanted[] = {"+memory", "+pids", "+cpu"};
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
-        if (fd_write_file(AT_FDCWD, path, wanted[i]) != 0)
+        if (FAULT(CGROUP_HAND_DOWN, -1, fd_write_file(AT_FDCWD, path, wanted[i])) != 0)
             return err_sys(err, ERR_INTERNAL, errno, "cannot write %s to %s", wanted[i], path);
     return 0;
 }
@@ -128,11 +129,11 @@ static int make_folder(const struct cgroup *cgroup, int hierarchy, const char *s
     char path[PATH_ROOM];
     if (!str_format(path, sizeof(path), "%s/%s%s", cgroup->root[hierarchy], cgroup->prefix, suffix))
         return err_set(err, ERR_INTERNAL, "path too long: %s", cgroup->root[hierarchy]);
-    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+    if (FAULT(CGROUP_MAKE, -1, mkdir(path, 0755)) != 0 && errno != EEXIST)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", path);
     if (cgroup->v2 && !suffix[0] && hand_down(path, err) != 0)
         return -1;
-    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int folder = FAULT(CGROUP_OPEN, -1, open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
     return folder >= 0 ? folder : err_sys(err, ERR_INTERNAL, errno, "%s", path);
 }
 
@@ -182,6 +183,16 @@ void cgroup_destroy(struct cgroup *cgroup)
         fd_close(&cgroup->monitors[i]);
     }
     free(cgroup);
+}
+
+_Static_assert(HIERARCHY_FREEZER <= CGROUP_ROOTS_MOST, "there is room for each");
+
+size_t cgroup_roots(const struct cgroup *cgroup, struct cgroup_root roots[CGROUP_ROOTS_MOST])
+{
+    size_t count = (size_t)lxc_hierarchies(cgroup);
+    for (size_t i = 0; i < count; i++)
+        roots[i] = (struct cgroup_root){cgroup->root[i], cgroup->v2 ? "" : controllers[i]};
+    return count;
 }
 
 const char *cgroup_version(const struct cgroup *cgroup)
@@ -260,11 +271,15 @@ int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *sha
     bool v2 = cgroup->v2;
     add_limit(&files, HIERARCHY_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes", false,
               "%" PRId64, share->memory_bytes);
+    if (!v2) /* the memory of those above it is reclaimed first: that of runners */
+        add_limit(&files, HIERARCHY_MEMORY, "memory.soft_limit_in_bytes", true, "0");
     add_limit(&files, HIERARCHY_PIDS, "pids.max", false, "%" PRId64, share->processes);
     add_limit(&files, HIERARCHY_CPU, v2 ? "cpu.weight" : "cpu.shares", false, "%d", v2 ? 50 : 512);
     for (size_t i = 0; i < files.count; i++) {
         const struct limit_file *at = &files.list[i];
-        if (fd_write_file(runners_of(cgroup, at->hierarchy), at->file, at->value) != 0)
+        if (FAULT(CGROUP_BOUND, -1,
+                  fd_write_file(runners_of(cgroup, at->hierarchy), at->file, at->value)) != 0 &&
+            !at->optional)
             return err_sys(err, ERR_INTERNAL, errno, "cannot set %s of all runners to %s", at->file,
                            at->value);
     }
@@ -304,8 +319,9 @@ int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
     for (size_t i = 0; i < files.count; i++) {
         const struct limit_file *at = &files.list[i];
         char path[PATH_ROOM];
-        if (fd_write_file(runners_of(cgroup, at->hierarchy), path_of(name, at->file, path),
-                          at->value) != 0 &&
+        if (FAULT(CGROUP_LIMIT, -1,
+                  fd_write_file(runners_of(cgroup, at->hierarchy), path_of(name, at->file, path),
+                                at->value)) != 0 &&
             !at->optional)
             return err_sys(err, ERR_INTERNAL, errno, "cannot set %s of %s to %s", at->file, name,
                            at->value);
@@ -320,8 +336,9 @@ static bool read_file(const struct cgroup *cgroup, enum hierarchy hierarchy, con
                       const char *file, char *text, size_t room)
 {
     char path[PATH_ROOM];
-    cleanup_close int fd =
-        openat(runners_of(cgroup, hierarchy), path_of(name, file, path), O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = FAULT(
+        CGROUP_READ, -1,
+        openat(runners_of(cgroup, hierarchy), path_of(name, file, path), O_RDONLY | O_CLOEXEC));
     ssize_t len = fd < 0 ? -1 : read(fd, text, room - 1);
     if (len < 0)
         return false;
@@ -401,8 +418,9 @@ void cgroup_reset_peak(const struct cgroup *cgroup, const char *name)
 {
     char path[PATH_ROOM];
     if (!cgroup->v2)
-        fd_write_file(cgroup->runners[HIERARCHY_MEMORY],
-                      path_of(name, "memory.max_usage_in_bytes", path), "0");
+        FAULT(CGROUP_PEAK, -1,
+              fd_write_file(cgroup->runners[HIERARCHY_MEMORY],
+                            path_of(name, "memory.max_usage_in_bytes", path), "0"));
 }
 
 /* Lines of /proc/PID/cgroup are "4:memory:/PREFIX/NAME", with more before it where our own root is
@@ -413,7 +431,7 @@ bool cgroup_runner_of(const struct cgroup *cgroup, pid_t pid, char name[NAME_MAX
     char path[64], text[8192], wanted[NAME_MAX_LEN + 3];
     str_format(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
     str_format(wanted, sizeof(wanted), "/%s/", cgroup->prefix);
-    if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) <= 0)
+    if (FAULT(AGENT_CGROUP, -1, fd_read_file(AT_FDCWD, path, text, sizeof(text))) <= 0)
         return false;
     const char *at = strstr(text, wanted);
     if (!at)
@@ -454,7 +472,7 @@ static const char *operation_path(const char *name, unsigned number, const char 
 static int make_operation(const struct cgroup *cgroup, const char *name, const char *path)
 {
     int folder = operation_folder(cgroup);
-    if (mkdirat(folder, path, 0755) == 0 || errno == EEXIST)
+    if (FAULT(CGROUP_OPERATION, -1, mkdirat(folder, path, 0755)) == 0 || errno == EEXIST)
         return 0;
     if (cgroup->v2 || errno != ENOENT || mkdirat(folder, name, 0755) != 0)
         return -1;
@@ -471,7 +489,7 @@ int cgroup_operation_create(const struct cgroup *cgroup, const char *name, unsig
      * as a whole.
      */
     operation_path(name, number, cgroup->v2 ? "cgroup.procs" : "tasks", path);
-    int fd = openat(operation_folder(cgroup), path, O_WRONLY | O_CLOEXEC);
+    int fd = FAULT(CGROUP_JOIN, -1, openat(operation_folder(cgroup), path, O_WRONLY | O_CLOEXEC));
     if (fd < 0)
         err_sys(err, ERR_INTERNAL, errno, "cannot open cgroup %s", path);
     return fd;
@@ -479,7 +497,7 @@ int cgroup_operation_create(const struct cgroup *cgroup, const char *name, unsig
 
 static FILE *open_list(int folder, const char *path)
 {
-    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+    int fd = FAULT(CGROUP_LIST, -1, openat(folder, path, O_RDONLY | O_CLOEXEC));
     FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
     if (!list && fd >= 0)
         close(fd);
@@ -507,7 +525,7 @@ static void freeze_v1(int folder, const char *state)
 {
     const struct timespec pause = {.tv_nsec = 500000};
     char text[32];
-    fd_write_file(folder, state, "FROZEN");
+    FAULT(CGROUP_FREEZE, -1, fd_write_file(folder, state, "FROZEN"));
     for (int i = 0; i < 20; i++) {
         if (fd_read_file(folder, state, text, sizeof(text)) <= 0 || str_starts_with(text, "FROZEN"))
             return;
@@ -526,7 +544,7 @@ static void kill_v1(int folder, const char *name, unsigned number)
     for (int round = 0; round < 50; round++) {
         freeze_v1(folder, state);
         int killed = kill_listed(folder, procs);
-        fd_write_file(folder, state, "THAWED");
+        FAULT(CGROUP_THAW, -1, fd_write_file(folder, state, "THAWED"));
         if (killed == 0)
             return;
     }
@@ -536,8 +554,9 @@ void cgroup_operation_kill(const struct cgroup *cgroup, const char *name, unsign
 {
     char path[PATH_ROOM];
     if (cgroup->v2)
-        fd_write_file(operation_folder(cgroup), operation_path(name, number, "cgroup.kill", path),
-                      "1");
+        FAULT(CGROUP_KILL, -1,
+              fd_write_file(operation_folder(cgroup),
+                            operation_path(name, number, "cgroup.kill", path), "1"));
     else
         kill_v1(operation_folder(cgroup), name, number);
 }
@@ -662,7 +681,7 @@ void cgroup_kill(const struct cgroup *cgroup, const char *name)
 
 static bool try_remove_one(int folder, const char *name, bool kill_it)
 {
-    if (unlinkat(folder, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+    if (FAULT(CGROUP_REMOVE, -1, unlinkat(folder, name, AT_REMOVEDIR)) == 0 || errno == ENOENT)
         return true;
     if (kill_it)
         kill_group(folder, name);

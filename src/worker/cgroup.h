@@ -37,6 +37,15 @@ struct cgroup_share {
 int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *share,
                      struct err *err);
 
+/* Where the hierarchies are mounted that LXC is told of, and which controller is of interest there;
+ * "" on v2, where one has them all. Returns how many.
+ */
+#define CGROUP_ROOTS_MOST 4
+struct cgroup_root {
+    const char *path, *controller;
+};
+size_t cgroup_roots(const struct cgroup *cgroup, struct cgroup_root roots[CGROUP_ROOTS_MOST]);
+
 /* "v1" (hybrid) or "v2". */
 const char *cgroup_version(const struct cgroup *cgroup);
 

@@ -8,6 +8,7 @@
 #include "slots.h"
 
 #include "../common/agent_wire.h"
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -67,6 +68,8 @@ struct engine_runner {
     int disk;             /* see rootfs_disk.h; -1: it could not be opened */
     struct chan *control; /* NULL while the agent is away */
     bool greeted;         /* it has said hello on this connection */
+    unsigned connections; /* of its agent since connections_since */
+    mono_us connections_since;
     struct op_groups groups;
     enum { NETWORK_NONE, NETWORK_COMING, NETWORK_THERE, NETWORK_GOING } network;
     engine_attached attached; /* while COMING */
@@ -89,6 +92,12 @@ _Static_assert(SLOTS_MOST == 1 << SLOT_BITS, "an id carries the slot");
 #define TIDY_ROUNDS 500
 
 #define COMPLAINT_PAUSE_US ((mono_us)10 * US_PER_SEC)
+
+/* An agent connects once to each worker, and again with pauses of up to half a second when that
+ * fails. One that does so more often is out to keep the worker busy.
+ */
+#define CONNECTIONS_MOST 64
+#define CONNECTIONS_US ((mono_us)10 * US_PER_SEC)
 
 static void arm_timer(struct engine_runner *handle, uint64_t delay_ms);
 static int ask_starter(struct engine_runner *handle, bool kill_it);
@@ -246,7 +255,7 @@ static void on_control_frame(struct chan *chan, const struct frame *frame, void 
     struct err why;
     (void)chan;
     if (handle->greeted || frame->type != FRAME_AGENT_HELLO ||
-        !agent_hello_decode(frame->payload, frame->len, &hello)) {
+        !FAULT(AGENT_HELLO, false, agent_hello_decode(frame->payload, frame->len, &hello))) {
         err_set(&why, ERR_BAD_GATEWAY, "its agent does not keep to the protocol");
         condemn(handle, &why);
     } else if (hello.version != PROTOCOL_VERSION) {
@@ -274,7 +283,7 @@ static bool is_container_init(const struct engine_lxc *engine, unsigned slot, pi
     unsigned uid;
     int host, inside, deeper;
     str_format(path, sizeof(path), "/proc/%d/status", (int)pid);
-    if (fd_read_file(AT_FDCWD, path, status, sizeof(status)) <= 0)
+    if (FAULT(AGENT_STATUS, -1, fd_read_file(AT_FDCWD, path, status, sizeof(status))) <= 0)
         return false;
     const char *user = strstr(status, "\nUid:"), *pids = strstr(status, "\nNSpid:");
     return user && sscanf(user, "\nUid: %u", &uid) == 1 &&
@@ -301,13 +310,44 @@ static void kill_stray(int pidfd, const char *name)
     pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
+static void on_adopted_exit(uv_poll_t *poll, int status, int events)
+{
+    (void)status, (void)events;
+    uv_poll_stop(poll);
+    end_over(poll->data);
+}
+
 static bool hold_init(struct engine_runner *handle, pid_t pid, int *take_pidfd)
 {
     if (handle->init_pidfd >= 0)
         return handle->init_pid == pid;
     handle->init_pidfd = steal_fd(take_pidfd);
     handle->init_pid = pid;
+    if (!handle->adopted)
+        return true;
+    uv_poll_init(handle->engine->config.loop, &handle->exit_poll, handle->init_pidfd);
+    handle->exit_poll.data = handle;
+    handle->open_handles++;
+    uv_poll_start(&handle->exit_poll, UV_READABLE, on_adopted_exit);
     return true;
+}
+
+/* Whether one more is within what an agent may do. */
+static bool count_connection(struct engine_runner *handle)
+{
+    mono_us now = clock_now(&clock_system);
+    if (now - handle->connections_since > CONNECTIONS_US) {
+        handle->connections_since = now;
+        handle->connections = 0;
+    }
+    return ++handle->connections <= CONNECTIONS_MOST;
+}
+
+/* The agent that is known already, whose init is held, so that its number is nobody else's. */
+static struct engine_runner *find_known(struct engine_lxc *engine, int slot, pid_t pid)
+{
+    struct engine_runner *handle = slot >= 0 && slot < SLOTS_MOST ? engine->by_slot[slot] : NULL;
+    return handle && handle->init_pidfd >= 0 && handle->init_pid == pid ? handle : NULL;
 }
 
 /* Whose agent this is; NULL, and it was said why, when it is none. */
@@ -315,7 +355,10 @@ static struct engine_runner *identify(struct engine_lxc *engine, const struct uc
 {
     char name[NAME_MAX_LEN + 1];
     int slot = idmap_slot(engine->config.idmap, peer->uid);
-    cleanup_close int pidfd = pidfd_open(peer->pid, 0);
+    struct engine_runner *known = find_known(engine, slot, peer->pid);
+    if (known)
+        return known->over ? NULL : known;
+    cleanup_close int pidfd = FAULT(AGENT_PIDFD, -1, pidfd_open(peer->pid, 0));
     if (pidfd < 0 || slot < 0 || slot >= SLOTS_MOST ||
         !is_container_init(engine, (unsigned)slot, peer->pid) ||
         !cgroup_runner_of(engine->config.cgroup, peer->pid, name)) {
@@ -337,11 +380,16 @@ static void on_agent(int take_fd, void *data)
     struct err err;
     socklen_t len = sizeof(peer);
     cleanup_close int fd = take_fd;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+    if (FAULT(AGENT_PEER, -1, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len)) != 0)
         return;
     struct engine_runner *handle = identify(engine, &peer);
     if (!handle)
         return;
+    if (!count_connection(handle)) {
+        err_set(&err, ERR_BAD_GATEWAY, "its agent connects over and over");
+        condemn(handle, &err);
+        return;
+    }
     chan_destroy(handle->control, false);
     handle->greeted = false;
     handle->control = chan_create(engine->config.loop, steal_fd(&fd), &control_ops, handle, &err);
@@ -394,7 +442,9 @@ static int ask_starter(struct engine_runner *handle, bool kill_it)
         return -1;
     }
     request.spec.rootfs = NULL;
-    return fd_send(handle->engine->config.starter_socket, &request, sizeof(request), NULL, 0);
+    return FAULT(
+        START_ASK, -1,
+        fd_send(handle->engine->config.starter_socket, &request, sizeof(request), NULL, 0));
 }
 
 /* ---- timers ---- */
@@ -412,6 +462,11 @@ static void on_timer(uv_timer_t *timer)
                 ENGINE_LXC_ADOPT_MS / 1000);
         note_failure(handle, &why);
     }
+    if (handle->adopted && handle->init_pidfd < 0) { /* nobody reports its end */
+        cgroup_kill(handle->engine->config.cgroup, handle->spec.name);
+        end_over(handle);
+        return;
+    }
     kill_container(handle); /* its end is reported */
 }
 
@@ -425,13 +480,6 @@ static void end_soon(struct engine_runner *handle)
 {
     handle->over = true;
     arm_timer(handle, 0);
-}
-
-static void on_adopted_exit(uv_poll_t *poll, int status, int events)
-{
-    (void)status, (void)events;
-    uv_poll_stop(poll);
-    end_over(poll->data);
 }
 
 /* ---- the engine's functions ---- */
@@ -474,13 +522,16 @@ static struct engine_runner *lxc_create(struct engine *base, const struct engine
 }
 
 /* Takes hold of the init that the journal names, if it is still the slot's container's and not
- * another process that got its number.
+ * another process that got its number. Where it cannot be told for want of a descriptor or memory,
+ * its agent's connection will.
  */
 static bool find_init(struct engine_runner *handle, pid_t pid)
 {
     const struct engine_lxc *engine = handle->engine;
     char name[NAME_MAX_LEN + 1];
-    cleanup_close int pidfd = pidfd_open(pid, 0);
+    cleanup_close int pidfd = FAULT(ADOPT_PIDFD, -1, pidfd_open(pid, 0));
+    if (pidfd < 0 && errno != ESRCH && errno != EINVAL)
+        return true;
     return pidfd >= 0 && is_container_init(engine, handle->spec.slot, pid) &&
            cgroup_runner_of(engine->config.cgroup, pid, name) &&
            strcmp(name, handle->spec.name) == 0 && hold_init(handle, pid, &pidfd);
@@ -504,10 +555,6 @@ static struct engine_runner *lxc_adopt(struct engine *base, const struct engine_
         return handle;
     }
     op_groups_adopt(&handle->groups);
-    uv_poll_init(engine->config.loop, &handle->exit_poll, handle->init_pidfd);
-    handle->exit_poll.data = handle;
-    handle->open_handles++;
-    uv_poll_start(&handle->exit_poll, UV_READABLE, on_adopted_exit);
     arm_timer(handle, ENGINE_LXC_ADOPT_MS);
     return handle;
 }
@@ -539,8 +586,9 @@ static int lxc_open(struct engine *base, struct engine_runner *handle, uint32_t 
     size_t len = agent_open_encode(&open, message + FRAME_HEADER_LEN, 16);
     frame_put_header(message, FRAME_AGENT_OPEN, 0, (uint32_t)len);
     const int fds[2] = {fd, group};
-    if (fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, fds, confined ? 2 : 1) ==
-        0)
+    if (FAULT(AGENT_OPEN, -1,
+              fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, fds,
+                      confined ? 2 : 1)) == 0)
         return 0;
     err_sys(err, ERR_BAD_GATEWAY, errno, "the runner's agent takes no operation");
     op_groups_end(&handle->groups, id);

@@ -3,6 +3,7 @@
 #include "rootfs.h"
 
 #include "../common/agent_wire.h"
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -29,6 +30,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+/* Until what the worker could not be told is tried again. */
+#define OWED_MS 20
+
 struct starter {
     const struct start_config *config;
     int socket;
@@ -36,10 +40,12 @@ struct starter {
     struct rlimit descriptors; /* as they were, and as containers get them */
     char mount_point[START_PATH_MAX], lxc_path[START_PATH_MAX];
     struct child {
-        pid_t pid;
+        pid_t pid; /* 0: it has ended, and the worker could not be told yet */
         uint64_t id;
+        struct err err; /* of its end */
     } * children;
     size_t count, room;
+    bool owes; /* one has ended so */
 };
 
 /* ---- the child: from fork to monitor ---- */
@@ -47,7 +53,7 @@ struct starter {
 static void report_failure(const struct starter *starter, uint64_t id, const struct err *err)
 {
     struct start_report report = {.id = id, .event = START_FAILED, .err = *err};
-    fd_send(starter->socket, &report, sizeof(report), NULL, 0);
+    FAULT(START_REPORT, -1, fd_send(starter->socket, &report, sizeof(report), NULL, 0));
 }
 
 static bool set_item(const char *key, const char *value, void *data)
@@ -126,7 +132,8 @@ static bool configure(struct lxc_container *container, const struct starter *sta
     }
     for (size_t i = 0; i < items.count; i++) {
         const struct item *item = &items.list[i];
-        if (!container->set_config_item(container, item->key, item->value)) {
+        if (!FAULT(LXC_ITEM, false,
+                   container->set_config_item(container, item->key, item->value))) {
             err_set(err, ERR_INTERNAL, "liblxc refuses %s = %s", item->key, item->value);
             return false;
         }
@@ -160,10 +167,11 @@ static void read_lxc_log(int log, char *text, size_t room)
 static void run_container(const struct starter *starter, const struct start_request *request)
 {
     struct err err;
-    cleanup_close int log = memfd_create("lxc-log", MFD_CLOEXEC);
+    cleanup_close int log = FAULT(START_LOG, -1, memfd_create("lxc-log", MFD_CLOEXEC));
     char log_path[32];
     str_format(log_path, sizeof(log_path), "/proc/self/fd/%d", log);
-    struct lxc_container *container = lxc_container_new(request->spec.name, starter->lxc_path);
+    struct lxc_container *container =
+        FAULT(LXC_NEW, NULL, lxc_container_new(request->spec.name, starter->lxc_path));
     if (!container) {
         err_set(&err, ERR_INTERNAL, "lxc_container_new failed");
         report_failure(starter, request->id, &err);
@@ -176,7 +184,7 @@ static void run_container(const struct starter *starter, const struct start_requ
     }
     container->want_daemonize(container, false);
     char *const argv[] = {(char *)AGENT_PATH, NULL};
-    if (!container->start(container, 0, argv)) {
+    if (!FAULT(LXC_START, false, container->start(container, 0, argv))) {
         char text[200];
         read_lxc_log(log, text, sizeof(text));
         err_set(&err, ERR_INTERNAL, "liblxc could not start the container%s%s", text[0] ? ": " : "",
@@ -193,7 +201,7 @@ static int close_others(const struct starter *starter, int userns)
     unsigned low = (unsigned)starter->socket, high = (unsigned)userns;
     if (high > low + 1 && close_range(low + 1, high - 1, 0) != 0)
         return -1;
-    return close_range(high + 1, ~0U, 0);
+    return FAULT(START_CLOSE, -1, close_range(high + 1, ~0U, 0));
 }
 
 static void become_monitor(const struct starter *starter, const struct start_request *request,
@@ -201,7 +209,7 @@ static void become_monitor(const struct starter *starter, const struct start_req
 {
     struct err err;
     if (close_others(starter, userns) != 0 ||
-        setrlimit(RLIMIT_NOFILE, &starter->descriptors) != 0) {
+        FAULT(START_LIMIT, -1, setrlimit(RLIMIT_NOFILE, &starter->descriptors)) != 0) {
         err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
         report_failure(starter, request->id, &err);
         return;
@@ -244,15 +252,34 @@ static void describe_end(int status, struct err *err)
         err_set(err, ERR_BAD_GATEWAY, "its monitor was killed by signal %d", WTERMSIG(status));
 }
 
-static void report_end(struct starter *starter, pid_t pid, int status)
+/* Nobody else says so, hence it must arrive: the kernel may have no memory for it just now. */
+static bool tell_end(const struct starter *starter, const struct child *child)
+{
+    const struct start_report report = {.id = child->id, .event = START_ENDED, .err = child->err};
+    return FAULT(END_REPORT, -1, fd_send(starter->socket, &report, sizeof(report), NULL, 0)) == 0;
+}
+
+static void tell_ends(struct starter *starter)
+{
+    starter->owes = false;
+    for (size_t i = starter->count; i-- > 0;) {
+        if (starter->children[i].pid != 0)
+            continue;
+        if (tell_end(starter, &starter->children[i]))
+            forget_child(starter, i);
+        else
+            starter->owes = true;
+    }
+}
+
+static void note_end(struct starter *starter, pid_t pid, int status)
 {
     for (size_t i = 0; i < starter->count; i++) {
         if (starter->children[i].pid != pid)
             continue;
-        struct start_report report = {.id = starter->children[i].id, .event = START_ENDED};
-        describe_end(status, &report.err);
-        fd_send(starter->socket, &report, sizeof(report), NULL, 0);
-        forget_child(starter, i);
+        starter->children[i].pid = 0;
+        describe_end(status, &starter->children[i].err);
+        starter->owes = true;
         return;
     }
 }
@@ -264,18 +291,20 @@ static void reap(struct starter *starter)
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             return;
-        report_end(starter, pid, status);
+        note_end(starter, pid, status);
     }
 }
 
-static void note_child(struct starter *starter, pid_t pid, uint64_t id)
+static struct child *note_child(struct starter *starter, pid_t pid, uint64_t id)
 {
     if (starter->count == starter->room) {
         starter->room = starter->room ? 2 * starter->room : 64;
         starter->children =
             mem_realloc(starter->children, starter->room * sizeof(*starter->children));
     }
-    starter->children[starter->count++] = (struct child){.pid = pid, .id = id};
+    struct child *child = &starter->children[starter->count++];
+    *child = (struct child){.pid = pid, .id = id};
+    return child;
 }
 
 _Noreturn static void child_main(const struct starter *starter, const struct start_request *request,
@@ -292,25 +321,22 @@ _Noreturn static void child_main(const struct starter *starter, const struct sta
 
 static void start(struct starter *starter, const struct start_request *request)
 {
-    struct start_report report = {.id = request->id, .event = START_ENDED};
-    int userns = idmap_userns(starter->config->idmap, request->spec.slot, &report.err);
-    pid_t pid = userns < 0 ? -1 : fork();
+    struct err err = {0};
+    int userns = idmap_userns(starter->config->idmap, request->spec.slot, &err);
+    pid_t pid = userns < 0 ? -1 : FAULT(START_FORK, -1, fork());
     if (pid == 0)
         child_main(starter, request, userns);
-    if (pid > 0) {
-        note_child(starter, pid, request->id);
-        return;
-    }
-    if (userns >= 0)
-        err_sys(&report.err, ERR_INTERNAL, errno, "cannot fork");
-    fd_send(starter->socket, &report, sizeof(report), NULL, 0);
+    if (pid < 0 && userns >= 0)
+        err_sys(&err, ERR_INTERNAL, errno, "cannot fork");
+    note_child(starter, pid > 0 ? pid : 0, request->id)->err = err;
+    starter->owes = starter->owes || pid < 0;
 }
 
 /* The container dies with its monitor (LXC sets PR_SET_PDEATHSIG in its init). */
 static void kill_child(const struct starter *starter, uint64_t id)
 {
     for (size_t i = 0; i < starter->count; i++)
-        if (starter->children[i].id == id)
+        if (starter->children[i].id == id && starter->children[i].pid > 0)
             kill(starter->children[i].pid, SIGKILL);
 }
 
@@ -319,7 +345,7 @@ static int cover(const char *folder, struct err *err)
 {
     if (mkdir(folder, 0755) != 0 && errno != EEXIST)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make %s", folder);
-    if (mount("codeland", folder, "tmpfs", 0, "mode=0755,size=1m") != 0)
+    if (FAULT(STARTER_COVER, -1, mount("codeland", folder, "tmpfs", 0, "mode=0755,size=1m")) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot cover %s", folder);
     return 0;
 }
@@ -336,7 +362,8 @@ static int arrange_mounts(const struct starter *starter, struct err *err)
     if (!str_format(text, sizeof(text), "lxc.lxcpath = %s\n%s%s\n", starter->lxc_path,
                     use[0] ? "lxc.cgroup.use = " : "", use))
         return err_set(err, ERR_INTERNAL, "path too long: %s", starter->lxc_path);
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (FAULT(STARTER_UNSHARE, -1, unshare(CLONE_NEWNS)) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
     if (use[0])
         umount2("/sys/fs/cgroup/unified", MNT_DETACH); /* a v1 host need not have it */
@@ -351,7 +378,7 @@ static int raise_descriptors(struct starter *starter, struct err *err)
     if (getrlimit(RLIMIT_NOFILE, &starter->descriptors) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "getrlimit");
     struct rlimit most = {starter->descriptors.rlim_max, starter->descriptors.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &most) != 0)
+    if (FAULT(STARTER_LIMIT, -1, setrlimit(RLIMIT_NOFILE, &most)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setrlimit");
     return 0;
 }
@@ -396,7 +423,7 @@ static void serve(struct starter *starter)
         {.fd = starter->signals, .events = POLLIN},
     };
     for (;;) {
-        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+        if (poll(ready, 2, starter->owes ? OWED_MS : -1) < 0 && errno != EINTR)
             return;
         if (ready[1].revents) {
             struct signalfd_siginfo info;
@@ -414,6 +441,8 @@ static void serve(struct starter *starter)
             else if (len == (ssize_t)sizeof(request))
                 start(starter, &request);
         }
+        if (starter->owes)
+            tell_ends(starter);
     }
 }
 
@@ -425,7 +454,7 @@ static int keep_only_socket(struct starter *starter)
     if (starter->socket != 3 && dup3(starter->socket, 3, O_CLOEXEC) != 3)
         return -1;
     starter->socket = 3;
-    return close_range(4, ~0U, 0);
+    return FAULT(STARTER_CLOSE, -1, close_range(4, ~0U, 0));
 }
 
 /* Monitors outlive the worker and its supervisor, who may wait for the end of these. */
@@ -450,7 +479,8 @@ _Noreturn static void starter_main(struct starter *starter)
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     if (keep_only_socket(starter) == 0)
-        starter->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+        starter->signals =
+            FAULT(STARTER_SIGNALS, -1, signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
     if (starter->signals <= 0)
         err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
     if (starter->signals <= 0 || prepare(starter, &err) != 0) {
@@ -465,9 +495,9 @@ _Noreturn static void starter_main(struct starter *starter)
 int starter_spawn(const struct start_config *config, pid_t *pid, struct err *err)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (FAULT(STARTER_PAIR, -1, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "socketpair");
-    *pid = fork();
+    *pid = FAULT(STARTER_FORK, -1, fork());
     if (*pid < 0) {
         close(pair[0]);
         close(pair[1]);

@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/json.h"
 #include "../common/log.h"
@@ -29,7 +30,8 @@ static bool entry_path(const struct journal *journal, const char *name, char pat
 static void forget(const struct journal *journal, const char *container)
 {
     char path[PATH_MAX];
-    if (entry_path(journal, container, path) && unlink(path) != 0 && errno != ENOENT)
+    if (entry_path(journal, container, path) && FAULT(JOURNAL_UNLINK, -1, unlink(path)) != 0 &&
+        errno != ENOENT)
         log_error("cannot remove a journal entry", LOG_S("path", path),
                   LOG_S("error", strerror(errno)));
 }
@@ -73,8 +75,9 @@ static void note_warm(struct journal *journal, const struct runner *runner)
 {
     char path[PATH_MAX];
     cleanup_free char *text = describe(journal, runner, path);
-    cleanup_close int fd = text ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    if (fd >= 0 && fd_write_all(fd, text, strlen(text)) == 0)
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    cleanup_close int fd = text ? FAULT(JOURNAL_OPEN, -1, open(path, flags, 0600)) : -1;
+    if (fd >= 0 && FAULT(JOURNAL_WRITE, -1, fd_write_all(fd, text, strlen(text))) == 0)
         return;
     log_warn("a runner will not be adopted", LOG_S("runner", runner->name),
              LOG_S("error", strerror(errno)));
@@ -119,7 +122,7 @@ static int adopt_entry(const struct journal *journal, const char *file,
     char path[PATH_MAX], text[ENTRY_MAX];
     if (!entry_path(journal, file, path))
         return err_set(err, ERR_INTERNAL, "path too long");
-    ssize_t len = fd_read_file(AT_FDCWD, path, text, sizeof(text));
+    ssize_t len = FAULT(JOURNAL_READ, -1, fd_read_file(AT_FDCWD, path, text, sizeof(text)));
     if (len < 0)
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
@@ -158,22 +161,32 @@ static int adopt_entry(const struct journal *journal, const char *file,
     return runner ? 0 : -1;
 }
 
-unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network)
+/* It says nothing about an entry. */
+static bool is_for_want(int sys_errno)
+{
+    return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOMEM;
+}
+
+int journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network,
+                  struct err *err)
 {
     journal->may_network = may_network;
-    DIR *folder = opendir(journal->folder);
+    DIR *folder = FAULT(JOURNAL_LIST, NULL, opendir(journal->folder));
     if (!folder)
-        return 0;
-    unsigned adopted = 0;
+        return err_sys(err, ERR_INTERNAL, errno, "%s", journal->folder);
+    int adopted = 0;
     for (struct dirent *entry; (entry = readdir(folder));) {
-        struct err err;
         if (entry->d_name[0] == '.')
             continue;
-        if (adopt_entry(journal, entry->d_name, spec, &err) == 0) {
+        if (adopt_entry(journal, entry->d_name, spec, err) == 0) {
             adopted++;
             continue;
         }
-        log_warn("not adopted", LOG_S("runner", entry->d_name), LOG_ERR(&err));
+        if (is_for_want(err->sys_errno)) {
+            closedir(folder);
+            return -1;
+        }
+        log_warn("not adopted", LOG_S("runner", entry->d_name), LOG_ERR(err));
         forget(journal, entry->d_name);
     }
     closedir(folder);

@@ -23,8 +23,10 @@ void journal_destroy(struct journal *journal);
 int journal_update(struct journal *journal, const struct runner *runner, struct err *err);
 
 /* Hands every entry to roster_adopt and removes those that make no sense. Returns how many were
- * adopted. A runner with a network is not, unless that may be.
+ * adopted. A runner with a network is not, unless that may be. -1 with err when the journal could
+ * not be read: it has not been found out what exists, and nothing may be taken for a zombie.
  */
-unsigned journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network);
+int journal_adopt(struct journal *journal, const struct engine_spec *spec, bool may_network,
+                  struct err *err);
 
 #endif

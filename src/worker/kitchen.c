@@ -8,11 +8,13 @@
 #include "network.h"
 #include "network_helper.h"
 #include "ovens.h"
+#include "own_group.h"
 #include "pantry.h"
 #include "run.h"
 #include "server.h"
 #include "watch.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -38,6 +40,7 @@ struct kitchen {
     struct kitchen_config config;
     struct services services;
     struct cgroup *cgroup;
+    struct own_group *own_group; /* NULL: it could not be had */
     struct idmap *idmap;
     struct server *server;
     char rootfs[PATH_MAX], agent_folder[START_PATH_MAX], network_notes[PATH_MAX];
@@ -160,16 +163,19 @@ static void destroy_of_no_use(struct runner *runner, void *data)
 /* Containers of an earlier worker: warm and kept ones are adopted, the others belonged to runs
  * that died with it.
  */
-static void take_over(struct kitchen *kitchen, const struct engine_spec *spec)
+static int take_over(struct kitchen *kitchen, const struct engine_spec *spec, struct err *err)
 {
-    unsigned adopted =
-        journal_adopt(kitchen->services.journal, spec, kitchen->config.config->network_nat);
+    int adopted =
+        journal_adopt(kitchen->services.journal, spec, kitchen->config.config->network_nat, err);
+    if (adopted < 0)
+        return err_context(err, "cannot read what an earlier worker left");
     if (adopted > 0)
         log_info("adopting runners of an earlier worker", LOG_D("count", adopted));
     roster_each(kitchen->services.roster, destroy_of_no_use, NULL);
     remove_zombies(kitchen);
     if (kitchen->network)
         network_settle(kitchen->network);
+    return 0;
 }
 
 /* ---- opening ---- */
@@ -207,13 +213,13 @@ static int take_lock(struct kitchen *kitchen, struct err *err)
 {
     char path[PATH_MAX];
     str_format(path, sizeof(path), "%s/worker.lock", kitchen->config.config->paths_run_dir);
-    kitchen->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    kitchen->lock = FAULT(LOCK_OPEN, -1, open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (kitchen->lock < 0)
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     struct stat held, there;
     /* One that is about to end removes the file, and then holding it means nothing. */
-    if (flock(kitchen->lock, LOCK_EX | LOCK_NB) != 0 || fstat(kitchen->lock, &held) != 0 ||
-        stat(path, &there) != 0 || held.st_ino != there.st_ino)
+    if (FAULT(LOCK_TAKE, -1, flock(kitchen->lock, LOCK_EX | LOCK_NB)) != 0 ||
+        fstat(kitchen->lock, &held) != 0 || stat(path, &there) != 0 || held.st_ino != there.st_ino)
         return err_set(err, ERR_INTERNAL, "another worker runs with %s",
                        kitchen->config.config->paths_run_dir);
     return 0;
@@ -242,6 +248,17 @@ static int keep_reserve(const struct kitchen *kitchen, struct err *err)
                        " of the host's, less than run.processes",
                        share.processes);
     return cgroup_bound_all(kitchen->cgroup, &share, err);
+}
+
+/* Without it runs go on all the same, less protected from each other's doings. */
+static void enter_own_group(struct kitchen *kitchen)
+{
+    const struct config *config = kitchen->config.config;
+    struct err err;
+    kitchen->own_group = own_group_enter(kitchen->cgroup, config->worker_prefix,
+                                         config->worker_reserve_memory, &err);
+    if (!kitchen->own_group)
+        log_warn("the worker has no cgroup of its own", LOG_ERR(&err));
 }
 
 /* Where there will be no network there may have been one. */
@@ -274,6 +291,7 @@ static int open_ground(struct kitchen *kitchen, int *starter_socket, struct err 
     kitchen->cgroup = cgroup_create(config->worker_prefix, err);
     if (!kitchen->cgroup || keep_reserve(kitchen, err) != 0)
         return -1;
+    enter_own_group(kitchen);
     kitchen->idmap =
         idmap_create((uint32_t)config->worker_id_base, (uint32_t)config->worker_id_count);
     const struct start_config start = {
@@ -397,7 +415,8 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
     open_ovens(kitchen, &spec);
     services->watch = watch_create(services, describe_worker(kitchen));
     services->runs = runs_create(services);
-    take_over(kitchen, &spec);
+    if (take_over(kitchen, &spec, err) != 0)
+        return -1;
     know_ground(kitchen);
     kitchen->server = server_create(services, config->paths_run_dir, config->http_group, err);
     return kitchen->server ? 0 : -1;
@@ -543,6 +562,7 @@ void kitchen_destroy(struct kitchen *kitchen)
     uv_close((uv_handle_t *)&kitchen->close_timer, NULL);
     uv_run(kitchen->config.loop, UV_RUN_DEFAULT);
     end_helpers(kitchen);
+    own_group_leave(kitchen->own_group);
     if (all_gone) {
         cgroup_remove_prefix(kitchen->cgroup);
         remove_folders(kitchen);

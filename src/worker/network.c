@@ -2,6 +2,7 @@
 
 #include "network_helper.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/mem.h"
@@ -18,6 +19,7 @@
  * looks like its death.
  */
 #define ANSWER_MS 30000
+#define RETRY_MS 20 /* the kernel had no memory for the request */
 
 struct request {
     struct network_request message;
@@ -76,6 +78,10 @@ static void bury(struct network *network)
 static void on_silence(uv_timer_t *timer)
 {
     struct network *network = timer->data;
+    if (!network->sent) {
+        send_next(network);
+        return;
+    }
     log_error("the network's process does not answer");
     kill(network->config.helper, SIGKILL);
 }
@@ -103,8 +109,13 @@ static void send_next(struct network *network)
     struct request *request = network->first;
     if (!request || network->sent || network->dead)
         return;
-    fd_send(network->config.socket, &request->message, sizeof(request->message), &request->pidfd,
-            request->pidfd >= 0 ? 1 : 0);
+    int sent = FAULT(NETWORK_ASK, -1,
+                     fd_send(network->config.socket, &request->message, sizeof(request->message),
+                             &request->pidfd, request->pidfd >= 0 ? 1 : 0));
+    if (sent != 0 && errno != EPIPE && errno != ECONNRESET) {
+        uv_timer_start(&network->timer, on_silence, RETRY_MS, 0);
+        return;
+    }
     fd_close(&request->pidfd);
     network->sent = true;
     uv_timer_start(&network->timer, on_silence, ANSWER_MS, 0);

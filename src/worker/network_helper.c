@@ -2,6 +2,7 @@
 
 #include "network_ground.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 static int attach(struct network_ground *ground, const struct network_request *request, int pidfd,
                   struct err *err)
@@ -42,6 +44,18 @@ static int answer(struct network_ground *ground, const struct network_request *r
     return err_set(err, ERR_INTERNAL, "the network's process does not know that request");
 }
 
+/* The kernel may have no memory for it just now; without an answer the worker would end. */
+static int send_answer(int socket, const struct network_answer *reply)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    while (FAULT(NETWORK_ANSWER, -1, fd_send(socket, reply, sizeof(*reply), NULL, 0)) != 0) {
+        if (errno != ENOBUFS && errno != ENOMEM)
+            return -1;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static void serve(struct network_ground *ground, int socket)
 {
     for (;;) {
@@ -57,7 +71,7 @@ static void serve(struct network_ground *ground, int socket)
             reply.err.code = ERR_NONE;
         for (int i = 0; i < FD_SEND_MAX; i++)
             fd_close(&fds[i]);
-        if (fd_send(socket, &reply, sizeof(reply), NULL, 0) != 0)
+        if (send_answer(socket, &reply) != 0)
             return;
     }
 }
@@ -96,9 +110,9 @@ int network_helper_spawn(const struct network_plan *plan, const char *notes, pid
                          struct err *err)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (FAULT(NETWORK_PAIR, -1, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "socketpair");
-    *pid = fork();
+    *pid = FAULT(NETWORK_FORK, -1, fork());
     if (*pid < 0) {
         err_sys(err, ERR_INTERNAL, errno, "cannot fork");
         close(pair[0]);

@@ -1,5 +1,6 @@
 #include "network_link.h"
 
+#include "../common/fault.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -13,6 +14,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* How it works. A message is built in the socket's buffer by begin() and the attributes that
@@ -31,7 +33,7 @@ struct netlink {
 static struct netlink *open_bus(int bus, struct err *err)
 {
     struct netlink *netlink = mem_new(struct netlink);
-    netlink->socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
+    netlink->socket = FAULT(NETLINK_OPEN, NULL, mnl_socket_open2(bus, SOCK_CLOEXEC));
     if (netlink->socket && mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) == 0) {
         netlink->port = mnl_socket_get_portid(netlink->socket);
         return netlink;
@@ -69,6 +71,14 @@ static struct nlmsghdr *begin(struct netlink *netlink, uint16_t type, uint16_t f
     return message;
 }
 
+/* What an answer that could not be received whole has left: the next one would be taken for it. */
+static void drain(struct netlink *netlink, char *room)
+{
+    int fd = mnl_socket_get_fd(netlink->socket);
+    while (recv(fd, room, ANSWER_ROOM, MSG_DONTWAIT) >= 0 || errno == EINTR || errno == ENOBUFS)
+        ;
+}
+
 /* Sends what was built. NULL as found: answers are of no interest. 0, or an errno. */
 static int ask(struct netlink *netlink, struct nlmsghdr *message, mnl_cb_t found, void *data)
 {
@@ -76,10 +86,13 @@ static int ask(struct netlink *netlink, struct nlmsghdr *message, mnl_cb_t found
     uint32_t sequence = message->nlmsg_seq;
     if ((message->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP) /* EXCL is one of its bits */
         message->nlmsg_flags |= NLM_F_ACK;
-    if (mnl_socket_sendto(netlink->socket, message, message->nlmsg_len) < 0)
+    drain(netlink, answer);
+    if (FAULT(NETLINK_SEND, -1, mnl_socket_sendto(netlink->socket, message, message->nlmsg_len)) <
+        0)
         return errno;
     for (;;) {
-        ssize_t len = mnl_socket_recvfrom(netlink->socket, answer, ANSWER_ROOM);
+        ssize_t len =
+            FAULT(NETLINK_RECEIVE, -1, mnl_socket_recvfrom(netlink->socket, answer, ANSWER_ROOM));
         if (len < 0 && errno == EINTR)
             continue;
         if (len < 0)

@@ -248,7 +248,7 @@ static bool handle_agent_frame(struct relay *relay, const struct frame *frame)
         return true;
     case FRAME_STDOUT:
     case FRAME_STDERR:
-        if (!relay->started)
+        if (!relay->started || frame->len == 0)
             return false;
         on_output(relay, frame, frame->type == FRAME_STDOUT ? &relay->out : &relay->err_stream);
         return true;

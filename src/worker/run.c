@@ -169,6 +169,8 @@ static int set_limits(struct run *run, struct err *err)
                                           err);
 }
 
+#define RETURN_RETRY_US ((mono_us)500 * US_PER_MS) /* of a runner, or of its name */
+
 static void take_fresh(struct run *run);
 
 /* Its agent does not answer, so it has run nothing and never will. */
@@ -280,9 +282,15 @@ static void take_fresh(struct run *run)
         return;
     }
     struct oven *oven = pantry_find(services->pantry, request->template_name, &err);
+    const struct runner *holder =
+        request->keep_name ? roster_find(services->roster, request->keep_name) : NULL;
     if (!oven) {
         run_fail(run, &err, 0);
-    } else if (request->keep_name && roster_find(services->roster, request->keep_name)) {
+    } else if (holder && holder->state == RUNNER_FREEING) {
+        err_set(&err, ERR_NOT_AVAILABLE, "name: the last runner %s is just being removed",
+                request->keep_name);
+        run_fail(run, &err, RETURN_RETRY_US);
+    } else if (holder) {
         err_set(&err, ERR_NAME_TAKEN, "name: there is a runner %s already", request->keep_name);
         run_fail(run, &err, 0);
     } else {
@@ -290,8 +298,6 @@ static void take_fresh(struct run *run)
         run->ticket = oven_take(oven, deadline, on_taken, run);
     }
 }
-
-#define RETURN_RETRY_US ((mono_us)500 * US_PER_MS)
 
 static void start_on_named(struct run *run)
 {

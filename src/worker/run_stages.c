@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "watch.h"
 
+#include "../common/fault.h"
 #include "../common/fd.h"
 #include "../common/log.h"
 #include "../common/str.h"
@@ -245,6 +246,8 @@ static void on_agent_gone(struct run *run, const struct err *why)
     err_set(&err, ERR_BAD_GATEWAY, "the runner was lost during the run%s%s",
             why->code != ERR_NONE ? ": " : "", why->code != ERR_NONE ? why->msg : "");
     run_kill_program(run);
+    if (run->runner && why->code != ERR_NONE && why->sys_errno == 0)
+        runner_destroy(run->runner); /* it sent garbage: no other run shall meet its agent */
     run_fail(run, &err, 0);
 }
 
@@ -426,7 +429,8 @@ static int open_stage(struct run *run, enum run_stage stage, struct err *err)
     int pair[2];
     if (!runner || !runner->handle || runner->state != RUNNER_IN_USE)
         return err_set(err, ERR_RUNNER_NOT_FOUND, "the runner is going away");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+    if (FAULT(RUN_PAIR, -1,
+              socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "socketpair");
     run->operation = runner->operations++;
     set_baseline(run, stage);

@@ -319,6 +319,31 @@ static void many_small_frames_in_one_read(void **state)
                     a.frames[i].sum == sum_of(pattern(i % 40, i), i % 40));
 }
 
+static void flood_of_small_frames_gives_way(void **state)
+{
+    (void)state;
+    enum { COUNT = 10 * CHAN_TURN_FRAMES };
+    static char wire[COUNT * (FRAME_HEADER_LEN + 1)];
+    int ends[2];
+    for (unsigned i = 0; i < COUNT; i++) {
+        char *at = wire + i * (FRAME_HEADER_LEN + 1);
+        frame_put_header((unsigned char *)at, FRAME_STDOUT, 0, 1);
+        at[FRAME_HEADER_LEN] = (char)i;
+    }
+    make_pair(ends);
+    open_side(&b, ends[0]);
+    peer_sends(wire, sizeof(wire));
+    fd_close(&peer);
+    peer = ends[1];
+    peer_frame(FRAME_STDOUT, "x", 1);
+    loop_wait(&loop, b.count == 1); /* both were readable in the first turn */
+    assert_true(a.count <= CHAN_TURN_FRAMES);
+    loop_wait(&loop, a.closed == 1);
+    assert_int_equal(a.count, COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_true(a.frames[i].sum == sum_of(&(char){(char)i}, 1));
+}
+
 static void end_of_file_is_no_error(void **state)
 {
     (void)state;
@@ -1182,6 +1207,7 @@ int main(void)
         TEST(megabyte_control_frames_both_ways),
         TEST(bytes_one_by_one),
         TEST(many_small_frames_in_one_read),
+        TEST(flood_of_small_frames_gives_way),
         TEST(end_of_file_is_no_error),
         TEST(end_in_the_middle_of_a_frame),
         TEST(garbage_ends_it),

@@ -6,7 +6,10 @@
 #include "../../support/scratch.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct stage {
     char folder[PATH_MAX];
@@ -21,6 +24,15 @@ static const struct engine_spec like = {
     .disk_bytes = 1 << 20,
     .disk_inodes = 1000,
 };
+
+static int adopt(struct journal *journal, const struct engine_spec *spec, bool may_network)
+{
+    struct err err;
+    int adopted = journal_adopt(journal, spec, may_network, &err);
+    if (adopted < 0)
+        fail_msg("%s", err.msg);
+    return adopted;
+}
 
 static void open_worker(struct stage *stage)
 {
@@ -163,7 +175,7 @@ static void next_worker_has_the_warm_and_the_kept(void **state)
     close_worker(&stage);
 
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 2);
+    assert_int_equal(adopt(stage.journal, &like, true), 2);
     pass_ms(&stage, 10);
     runner = roster_find(stage.roster, warm);
     assert_int_equal(runner->state, RUNNER_AVAILABLE);
@@ -180,7 +192,7 @@ static void next_worker_has_the_warm_and_the_kept(void **state)
     close_worker(&stage);
 
     open_worker(&stage); /* and the one after it too */
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 2);
+    assert_int_equal(adopt(stage.journal, &like, true), 2);
     finish(&stage);
 }
 
@@ -210,7 +222,7 @@ static void one_with_a_network_is_adopted_only_where_it_may_have_one(void **stat
         keep(&stage, runner, "demo");
         close_worker(&stage);
         open_worker(&stage);
-        assert_int_equal(journal_adopt(stage.journal, &like, may), may);
+        assert_int_equal(adopt(stage.journal, &like, may), may);
         pass_ms(&stage, 10);
         runner = roster_find(stage.roster, "demo");
         assert_int_equal(runner && runner->spec.networked, may);
@@ -229,7 +241,7 @@ static void one_that_is_not_there_any_more_loses_its_entry(void **state)
     engine_fake_destroy(stage.fake); /* the machine was started anew */
     stage.fake = engine_fake_create();
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
+    assert_int_equal(adopt(stage.journal, &like, true), 1);
     pass_ms(&stage, 10);
     assert_null(roster_find(stage.roster, "demo"));
     assert_int_equal(entries(&stage), 0);
@@ -247,7 +259,7 @@ static void warm_one_with_another_disk_is_of_no_use(void **state)
     close_worker(&stage);
     open_worker(&stage);
     other.disk_bytes *= 2;
-    assert_int_equal(journal_adopt(stage.journal, &other, true), 1);
+    assert_int_equal(adopt(stage.journal, &other, true), 1);
     assert_int_equal(roster_find(stage.roster, "demo")->spec.disk_bytes, like.disk_bytes);
     assert_int_equal(entries(&stage), 1);
     finish(&stage);
@@ -291,7 +303,7 @@ static void entries_that_make_no_sense_are_removed(void **state)
     begin(&stage);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         write_entry(&stage, "cr-00000001", texts[i]);
-        if (journal_adopt(stage.journal, &like, true) != 0)
+        if (adopt(stage.journal, &like, true) != 0)
             fail_msg("adopted: %s", texts[i]);
         assert_int_equal(entries(&stage), 0);
     }
@@ -301,7 +313,7 @@ static void entries_that_make_no_sense_are_removed(void **state)
     write_entry(&stage, "cr-00000001.new.77", "{\"container\":");
     write_entry(&stage, "cr-00000002", long_text);
     write_entry(&stage, "UPPER", "{}");
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 0);
+    assert_int_equal(adopt(stage.journal, &like, true), 0);
     assert_int_equal(entries(&stage), 0);
     assert_int_equal(roster_total(stage.roster), 0);
     finish(&stage);
@@ -322,7 +334,7 @@ static void two_entries_for_one_name_or_slot(void **state)
                  file, i);
         write_entry(&stage, file, text);
     }
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
+    assert_int_equal(adopt(stage.journal, &like, true), 1);
     assert_int_equal(entries(&stage), 1);
     assert_non_null(roster_find(stage.roster, "demo"));
     finish(&stage);
@@ -351,7 +363,7 @@ static void full_disk_costs_adoption_and_nothing_else(void **state)
     assert_int_equal(journal_update(stage.journal, kept, &err), -1);
     close_worker(&stage);
     open_worker(&stage);
-    assert_int_equal(journal_adopt(stage.journal, &like, true), 1);
+    assert_int_equal(adopt(stage.journal, &like, true), 1);
     assert_non_null(roster_find(stage.roster, "demo"));
     finish(&stage);
 }
@@ -373,6 +385,33 @@ static void folder_that_cannot_be_made(void **state)
     finish(&stage);
 }
 
+/* Also with one that allows for the folder, but for no entry in it. */
+static void without_descriptors_nothing_is_lost(void **state)
+{
+    struct stage stage;
+    struct rlimit before, few;
+    (void)state;
+    begin(&stage);
+    cook_warm(&stage);
+    close_worker(&stage);
+    open_worker(&stage);
+    int next = dup(STDIN_FILENO);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &before);
+    for (unsigned more = 0; more < 2; more++) {
+        struct err err;
+        few = (struct rlimit){(rlim_t)next + more, before.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        int adopted = journal_adopt(stage.journal, &like, true, &err);
+        setrlimit(RLIMIT_NOFILE, &before);
+        assert_int_equal(adopted, -1);
+        assert_int_equal(err.sys_errno, EMFILE);
+        assert_int_equal(entries(&stage), 1);
+    }
+    assert_int_equal(adopt(stage.journal, &like, true), 1);
+    finish(&stage);
+}
+
 int main(void)
 {
     scratch_own_mounts();
@@ -385,6 +424,7 @@ int main(void)
         cmocka_unit_test(warm_one_with_another_disk_is_of_no_use),
         cmocka_unit_test(entries_that_make_no_sense_are_removed),
         cmocka_unit_test(two_entries_for_one_name_or_slot),
+        cmocka_unit_test(without_descriptors_nothing_is_lost),
         cmocka_unit_test(full_disk_costs_adoption_and_nothing_else),
         cmocka_unit_test(folder_that_cannot_be_made),
     };

@@ -401,6 +401,7 @@ static void agent_that_makes_no_sense_is_found_out(void **state)
         {true, FRAME_AGENT_STARTED, 4}, {true, FRAME_AGENT_EXIT, 39},
         {true, FRAME_AGENT_FAILED, 7},  {true, FRAME_STDIN, 1},
         {true, FRAME_AGENT_HELLO, 8},   {true, FRAME_RESULT, 2},
+        {true, FRAME_STDOUT, 0},        {true, FRAME_STDERR, 0},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

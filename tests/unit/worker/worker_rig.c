@@ -88,7 +88,7 @@ void worker_rig_open(struct worker_rig *rig)
     services->watch = watch_create(services, json_pack("{s:s}", "name", "rig"));
     services->runs = runs_create(services);
     struct engine *engine = roster_engine(services->roster);
-    journal_adopt(services->journal, &rig->oven_config.spec, true);
+    assert_true(journal_adopt(services->journal, &rig->oven_config.spec, true, &err) >= 0);
     if (!rig->keep_zombies)
         engine->ops->zombies(engine, remove_zombie, engine);
     uv_poll_init(&rig->loop, &rig->fake_poll, engine_fake_fd(rig->fake));
