@@ -1,6 +1,7 @@
 """Where the programs are, and where this test run keeps its files.
 
 CODELAND_BUILD       the build folder (default: build in the repository)
+CODELAND_BUILD_SAN   that of the unit tests, with the agent that turns evil (default: build-san)
 CODELAND_TEST_STATE  what is kept from one test run to the next (default /var/tmp/codeland-test):
                      the template, made by the project's own `codeland template build`
 """
@@ -13,10 +14,14 @@ import subprocess
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
 BUILD = os.path.abspath(os.environ.get("CODELAND_BUILD") or os.path.join(REPOSITORY, "build"))
+BUILD_SAN = os.path.abspath(
+    os.environ.get("CODELAND_BUILD_SAN") or os.path.join(REPOSITORY, "build-san")
+)
 STATE = os.path.abspath(os.environ.get("CODELAND_TEST_STATE") or "/var/tmp/codeland-test")
 
 CODELAND = os.path.join(BUILD, "src/cli/codeland")
 WORKER = os.path.join(BUILD, "src/worker/codeland-worker")
+EVIL_AGENT = os.path.join(BUILD_SAN, "tests/unit/worker/evil_agent")
 TEMPLATE = os.path.join(STATE, "templates/base")
 
 SLOTS = 200

@@ -239,7 +239,9 @@ class Stack:
         }
         daemons = [daemon.pid for daemon in (self.worker, self.manager) if daemon.running()]
         pids = [*daemons, *host.children(self.worker.pid), *host.cgroup_processes(self.prefix)]
-        known = [(names.get(host.status_field(pid, "Name")), pid) for pid in pids]
+        known = [
+            (names.get(host.status_field(pid, "Name")), pid) for pid in dict.fromkeys(pids)
+        ]
         return [
             (name, pid)
             for name, pid in known

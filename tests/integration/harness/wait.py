@@ -53,7 +53,7 @@ class Task(threading.Thread):
     def result(self, deadline=2 * DEADLINE):
         deadline = patient(deadline)
         self.join(deadline)
-        assert not self.is_alive(), f"no result within {deadline:g} s"
+        assert not self.is_alive(), f"no result within {deadline} s"
         if self._error:
             raise self._error
         return self._value
@@ -65,7 +65,7 @@ def side_by_side(calls):
 
 
 def workers(count, calls, deadline=10 * DEADLINE):
-    """All calls by `count` threads; their results in order."""
+    """All calls by `count` threads; their results in order. deadline None: however long it takes."""
     results = [None] * len(calls)
     todo = iter(range(len(calls)))
     lock = threading.Lock()
