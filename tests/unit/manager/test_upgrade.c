@@ -63,10 +63,11 @@ static struct link *make_link(uv_loop_t *loop, const struct worker_spec *spec, v
 /* The programs that would be copied stand below folder as in an installation. */
 static void make_programs(const struct rig *rig)
 {
-    char words[PATH_MAX + 300];
+    char words[PATH_MAX + 500];
     snprintf(words, sizeof(words),
              "cd %s && mkdir -p bin libexec/codeland share/codeland/templates && for file in "
              "bin/codeland libexec/codeland/crunner libexec/codeland/codeland-worker "
+             "libexec/codeland/codeland.apparmor "
              "share/codeland/templates/make-rootfs share/codeland/templates/base.conf "
              "share/codeland/languages.tar; do echo $file >$file; done",
              rig->folder);
@@ -146,7 +147,7 @@ static void test_an_older_one_is_upgraded(void **state)
     /* All files came, the worker last restarted. */
     loop_wait(&rig->loop, commands(rig, "sh -s") == 3);
     assert_string_equal(provisioner_find(rig->provisioner, "far")->step, "starting the worker");
-    assert_int_equal(commands(rig, "cat >$new"), 6);
+    assert_int_equal(commands(rig, "cat >$new"), 7);
     greet(rig, "codeland-worker " CODELAND_VERSION);
     loop_wait(&rig->loop, worker_up(worker));
     assert_false(worker_outdated(worker));
