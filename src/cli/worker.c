@@ -39,13 +39,15 @@ static int parse(struct worker_words *words, int argc, char **argv, struct err *
     } texts[] = {
         {"--ssh", &words->ssh},       {"--identity", &words->identity},
         {"--jump", &words->jump},     {"--accept-key", &words->accept_key},
-        {"--socket", &words->socket},
+        {"--socket", &words->socket}, {"--send-template", &words->send_template},
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (options_take_text(&argc, argv, texts[i].option, texts[i].value, err) != 0)
             return -1;
     words->install = options_take_flag(&argc, argv, "--install");
     words->force = options_take_flag(&argc, argv, "--force");
+    if (words->send_template && !words->install)
+        return err_set(err, ERR_BAD_REQUEST, "--send-template goes with --install");
     return options_parse(&words->options, argc, argv, err);
 }
 

@@ -10,7 +10,7 @@
 struct worker_words {
     struct options options;
     const char *name; /* "" */
-    const char *ssh, *identity, *jump, *accept_key, *socket;
+    const char *ssh, *identity, *jump, *accept_key, *socket, *send_template;
     bool install, force;
     struct api api;
     struct screen screen;
@@ -31,9 +31,9 @@ int cli_worker_failed(const struct err *err);
 /* /workers/NAME, with below after it. */
 void cli_worker_path(char path[120], const char *name, const char *below);
 
-/* Has the host looked at, installed if asked for, and shows how it goes and what was found. When
- * the host's key is unknown, a person at the terminal is asked, and spec gets the key. 0: it is
- * ready.
+/* Has the host looked at, installed if asked for, with words->send_template when it is named, and
+ * shows how it goes and what was found. When the host's key is unknown, a person at the terminal is
+ * asked, and spec gets the key. 0: it is ready.
  */
 int cli_worker_examine(struct worker_words *words, struct worker_spec *spec, bool install,
                        struct err *err);

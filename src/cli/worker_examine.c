@@ -4,10 +4,14 @@
 #include "../common/mem.h"
 #include "../common/str.h"
 #include "process.h"
+#include "template_export.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PAUSE_MS 200
@@ -25,6 +29,8 @@ static json_t *follow(struct worker_words *words, struct worker_spec *spec, bool
     char path[120];
     json_t *body = worker_spec_json(spec);
     json_object_set_new(body, "install", json_boolean(install));
+    if (words->send_template)
+        json_object_set_new(body, "sendTemplate", json_string(words->send_template));
     json_t *answer = api_ask(&words->api, "POST", "/doctor", body, err);
     str_format(path, sizeof(path), "/doctor?worker=%s", spec->name);
     while (answer && strcmp(text_of(answer, "state"), "running") == 0) {
@@ -83,8 +89,8 @@ static bool ask_for_key(struct worker_words *words, const struct worker_spec *sp
     return strcmp(line, "y\n") == 0 || strcmp(line, "yes\n") == 0;
 }
 
-int cli_worker_examine(struct worker_words *words, struct worker_spec *spec, bool install,
-                       struct err *err)
+static int examine(struct worker_words *words, struct worker_spec *spec, bool install,
+                   struct err *err)
 {
     for (;;) {
         screen_begin(&words->screen, "host", "");
@@ -108,4 +114,45 @@ int cli_worker_examine(struct worker_words *words, struct worker_spec *spec, boo
         if (worker_spec_set(spec, "host_key", text_of(answer, "hostKey"), err) != 0)
             return -1;
     }
+}
+
+/* The manager is not root and cannot read a template: it gets an archive, in its own folder, for as
+ * long as it is sent. path: of the archive.
+ */
+static int export_template(struct worker_words *words, char path[PATH_MAX], struct err *err)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    const struct template_export export = {
+        .state_dir = words->options.config.paths_state_dir,
+        .name = words->send_template,
+        .path = path,
+        .stop_fd = words->api.stop_fd,
+    };
+    if (!str_format(folder, sizeof(folder), "%s/manager/ssh", export.state_dir) ||
+        !str_format(path, PATH_MAX, "%s/%s.template", folder, words->name))
+        return err_set(err, ERR_BAD_REQUEST, "paths.state_dir is too long");
+    if (stat(folder, &st) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "%s", folder);
+    screen_begin(&words->screen, "template", "");
+    if (template_export(&export, &words->screen, err) != 0)
+        return -1;
+    if (chmod(path, 0600) != 0 || lchown(path, st.st_uid, st.st_gid) != 0)
+        return err_sys(err, ERR_INTERNAL, errno, "give %s to the manager's user", path);
+    return 0;
+}
+
+int cli_worker_examine(struct worker_words *words, struct worker_spec *spec, bool install,
+                       struct err *err)
+{
+    char path[PATH_MAX] = "";
+    if (words->send_template && export_template(words, path, err) != 0) {
+        screen_failed(&words->screen, "%s: %s", words->send_template, err->msg);
+        unlink(path);
+        return -1;
+    }
+    int rc = examine(words, spec, install, err);
+    if (path[0])
+        unlink(path);
+    return rc;
 }

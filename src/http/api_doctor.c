@@ -52,13 +52,16 @@ static void answer(struct exchange *exchange, int status, const struct provision
 
 static int start(const struct exchange *exchange, struct worker_spec *spec, struct err *err)
 {
-    static const char *const also[] = {"install", NULL};
+    static const char *const also[] = {"install", "sendTemplate", NULL};
+    const char *template_name = NULL;
     bool install = false;
     cleanup_json json_t *body = json_parse_object(exchange->body, exchange->body_len, false, err);
     if (!body || worker_spec_parse(body, also, spec, err) != 0 ||
-        json_get_bool(body, "install", false, &install, err) != 0)
+        json_get_bool(body, "install", false, &install, err) != 0 ||
+        json_get_string(body, "sendTemplate", false, &template_name, NULL, err) != 0)
         return -1;
-    return provisioner_start(exchange->app->provisioner, spec, install, err);
+    return provisioner_start(exchange->app->provisioner, spec, install,
+                             template_name ? template_name : "", err);
 }
 
 void api_doctor_start(struct exchange *exchange)

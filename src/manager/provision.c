@@ -3,6 +3,7 @@
 #include "../common/fd.h"
 #include "../common/locate.h"
 #include "../common/log.h"
+#include "../common/mask.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 #include "host_scripts.h"
@@ -19,12 +20,12 @@
 #include <sys/utsname.h>
 
 /* How it works. A task is a row of ssh commands, one after the other: check.sh; for an installation
- * prepare.sh, one command a file that differs, start.sh, and check.sh again. Scripts go to `sh -s`
- * through stdin, and so do files, which ssh reads itself. No text of the host or of a caller is
- * ever a part of a command; of the host's answers only names of packages come back into a script,
- * checked.
+ * prepare.sh, one command a file that differs, the import of a template that is to be sent,
+ * start.sh, and check.sh again. Scripts go to `sh -s` through stdin, and so do files, which ssh
+ * reads itself. No text of the host or of a caller is ever a part of a command but for a template's
+ * name; of the host's answers only names of packages come back into a script. Both are checked.
  */
-enum stage { STAGE_CHECK, STAGE_PREPARE, STAGE_COPY, STAGE_START, STAGE_RECHECK };
+enum stage { STAGE_CHECK, STAGE_PREPARE, STAGE_COPY, STAGE_TEMPLATE, STAGE_START, STAGE_RECHECK };
 
 /* What a worker's host has of ours: where it is here, and there. */
 #define LIBEXEC "/usr/local/libexec/codeland/"
@@ -133,7 +134,10 @@ static void on_sum(const char *there, const char *hash, void *data)
 static void on_line(const char *line, void *data)
 {
     struct task *task = data;
-    provision_line(&task->at, &task->facts, line, on_sum, task);
+    if (task->stage == STAGE_TEMPLATE) /* its last line says how it ended */
+        mask_secrets(line, task->facts.failed, sizeof(task->facts.failed));
+    else
+        provision_line(&task->at, &task->facts, line, on_sum, task);
 }
 
 /* Says in the worker's check that it should be installed again. */
@@ -196,6 +200,10 @@ static void go_on(struct task *task)
         task->changed |= files[task->file].program;
         task->file++;
         break;
+    case STAGE_TEMPLATE:
+        task->facts.failed[0] = '\0';
+        next = STAGE_START;
+        break;
     case STAGE_START:
         next = STAGE_RECHECK;
         break;
@@ -206,14 +214,16 @@ static void go_on(struct task *task)
     while (next == STAGE_COPY && task->file < ARRAY_LEN(files) && task->same[task->file])
         task->file++;
     if (next == STAGE_COPY && task->file == ARRAY_LEN(files))
-        next = STAGE_START;
+        next = task->at.template_name[0] ? STAGE_TEMPLATE : STAGE_START;
     run(task, next);
 }
 
 /* A script's own words, or the last of the command that failed. */
 static void explain(const struct task *task, int status, const char *last_line, struct err *err)
 {
-    if (task->facts.failed[0])
+    if (task->facts.failed[0] && task->stage == STAGE_TEMPLATE)
+        err_set(err, ERR_NOT_AVAILABLE, "%.100s: %.200s", task->at.step, task->facts.failed);
+    else if (task->facts.failed[0])
         err_set(err, ERR_NOT_AVAILABLE, "%s", task->facts.failed);
     else if (last_line[0])
         err_set(err, ERR_NOT_AVAILABLE,
@@ -283,8 +293,25 @@ static void name_step(struct task *task, enum stage stage)
     };
     if (stage == STAGE_COPY)
         str_format(task->at.step, sizeof(task->at.step), "copying %s", files[task->file].name);
+    else if (stage == STAGE_TEMPLATE)
+        str_format(task->at.step, sizeof(task->at.step), "sending the template %s",
+                   task->at.template_name);
     else
         str_format(task->at.step, sizeof(task->at.step), "%s", steps[stage]);
+}
+
+static int open_template(struct task *task, struct err *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (!str_format(path, sizeof(path), "%s/%s.template", task->provisioner->folder,
+                    task->at.spec.name))
+        return err_set(err, ERR_INTERNAL, "the path of the template's archive is too long");
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_sys(err, ERR_BAD_REQUEST, errno, "sendTemplate: the archive %s", path);
+    task->size = st.st_size;
+    return steal_fd(&fd);
 }
 
 /* The command of a stage, and the file that becomes its input; -1 with err. */
@@ -297,6 +324,11 @@ static int make_command(struct task *task, enum stage stage, char *command, size
     struct stat st;
     char sum[PROVISION_SUM_LEN + 1];
     task->size = 0;
+    if (stage == STAGE_TEMPLATE) {
+        str_format(command, room, "%s/usr/local/bin/codeland template import - --as %s", sudo,
+                   task->at.template_name);
+        return open_template(task, err);
+    }
     if (stage != STAGE_COPY) {
         str_format(command, room, "%ssh -s", sudo);
         return make_script(task, stage, err);
@@ -367,11 +399,16 @@ static struct task *find(struct provisioner *provisioner, const char *name)
 }
 
 int provisioner_start(struct provisioner *provisioner, const struct worker_spec *spec, bool install,
-                      struct err *err)
+                      const char *template_name, struct err *err)
 {
     struct task *task = find(provisioner, spec->name);
     if (!spec->host[0])
         return err_set(err, ERR_BAD_REQUEST, "ssh: is missing: there is no other host to look at");
+    if (template_name[0] && (!install || !id_name_valid(template_name)))
+        return err_set(err, ERR_BAD_REQUEST,
+                       install ? "sendTemplate: \"%.60s\" is no template's name"
+                               : "sendTemplate: \"%.60s\" is sent with install alone",
+                       template_name);
     if (task && task->at.state == PROVISION_RUNNING)
         return err_set(err, ERR_NAME_TAKEN, "%s is being looked at already: %.150s", spec->name,
                        task->at.step);
@@ -387,6 +424,7 @@ int provisioner_start(struct provisioner *provisioner, const struct worker_spec 
     *task = (struct task){.provisioner = provisioner, .next = next};
     task->at.spec = *spec;
     task->at.install = install;
+    str_format(task->at.template_name, sizeof(task->at.template_name), "%s", template_name);
     task->at.percent = -1;
     run(task, STAGE_CHECK);
     return 0;
@@ -407,7 +445,8 @@ const struct provision *provisioner_find(struct provisioner *provisioner, const 
     struct task *task = find(provisioner, name);
     if (!task)
         return NULL;
-    if (task->command && task->stage == STAGE_COPY && task->size > 0)
+    if (task->command && (task->stage == STAGE_COPY || task->stage == STAGE_TEMPLATE) &&
+        task->size > 0)
         task->at.percent = (int)(ssh_command_sent(task->command) * 100 / task->size);
     return &task->at;
 }

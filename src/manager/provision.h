@@ -26,9 +26,10 @@ struct provision_check {
 struct provision {
     struct worker_spec spec;
     bool install;
+    char template_name[NAME_MAX_LEN + 1]; /* that is sent there; "": none */
     enum provision_state state;
     char step[240]; /* what is being done, or was last */
-    int percent;    /* of the file that is being copied; -1: nobody knows */
+    int percent;    /* of the file or archive that is being sent; -1: nobody knows */
     struct provision_check checks[PROVISION_CHECKS_MAX];
     size_t checks_len;
     struct err err;                                       /* of PROVISION_FAILED */
@@ -40,9 +41,12 @@ struct provisioner *provisioner_create(uv_loop_t *loop, const struct ssh_place *
                                        const char *self);
 void provisioner_destroy(struct provisioner *provisioner); /* ends what runs; NULL is fine */
 
-/* ERR_BAD_REQUEST for a worker on this machine, ERR_NAME_TAKEN while one of that name runs. */
+/* template_name: of the template that the host gets from here with its installation, an archive of
+ * which is in the file PLACE/NAME.template; "": it makes its own when it has none. ERR_BAD_REQUEST
+ * for a worker on this machine, ERR_NAME_TAKEN while one of that name runs.
+ */
 int provisioner_start(struct provisioner *provisioner, const struct worker_spec *spec, bool install,
-                      struct err *err);
+                      const char *template_name, struct err *err);
 
 /* Tells the listener when a task is over; provisioner_find has it then. */
 void provisioner_listen(struct provisioner *provisioner, struct listener *listener);

@@ -70,7 +70,7 @@ static void begin(struct upgrades *upgrades, struct worker *worker, const struct
     attempt->running = true;
     log_info("upgrading worker", LOG_S("worker", worker_name(worker)), LOG_S("from", link->program),
              LOG_S("to", CODELAND_VERSION));
-    if (provisioner_start(upgrades->provisioner, spec, true, &err) != 0 &&
+    if (provisioner_start(upgrades->provisioner, spec, true, "", &err) != 0 &&
         err.code != ERR_NAME_TAKEN)
         refuse(worker, attempt, &err);
 }
