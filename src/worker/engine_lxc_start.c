@@ -214,12 +214,6 @@ static void become_monitor(const struct starter *starter, const struct start_req
         report_failure(starter, request->id, &err);
         return;
     }
-    /* The agent needs it (agent/init.c), and may not raise a limit; sudo hands on 0. */
-    if (setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) != 0) {
-        err_sys(&err, ERR_INTERNAL, errno, "the limit of core dumps cannot be 1");
-        report_failure(starter, request->id, &err);
-        return;
-    }
     const struct rootfs_spec rootfs = {
         .template_path = request->rootfs,
         .userns = userns,
@@ -408,7 +402,9 @@ static int prepare(struct starter *starter, struct err *err)
     if (fd_mkdirs(starter->mount_point, 0755, err) != 0 ||
         fd_mkdirs(starter->lxc_path, 0755, err) != 0 || raise_descriptors(starter, err) != 0)
         return -1;
-    /* For the agents, which may lower it alone: sudo for one starts us with 0. */
+    /* For the agents (agent/init.c), which may not raise it: sudo for one starts us with 0. Without
+     * CAP_SYS_RESOURCE neither may we, and 0 it stays.
+     */
     setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1});
     /* Without newuidmap on its PATH, liblxc writes the maps itself: 13 → 7 ms a start. */
     if (setenv("PATH", "/nonexistent", 1) != 0)
