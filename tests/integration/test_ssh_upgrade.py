@@ -20,14 +20,14 @@ def make_old(folder):
         ours = said.read().split()[-1].encode()
     old = OLD.encode().ljust(len(ours), b"\0")
     assert len(old) == len(ours) and old < ours
-    for name in ("templates", "languages", "src/agent"):
+    for name in ("templates", "languages", "src/agent", "src/worker/codeland.apparmor"):
         os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
         os.symlink(f"{places.BUILD}/{name}", f"{folder}/{name}")
     for program in (places.WORKER, places.CODELAND):
         with open(program, "rb") as file:
             bytes_ = file.read()
         there = f"{folder}/{os.path.relpath(program, places.BUILD)}"
-        os.makedirs(os.path.dirname(there))
+        os.makedirs(os.path.dirname(there), exist_ok=True)
         assert ours + b"\0" in bytes_
         with open(there, "wb") as file:
             file.write(bytes_.replace(ours + b"\0", old + b"\0"))
