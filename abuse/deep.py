@@ -5,7 +5,11 @@
 #: says-held yes
 #: time-ms 60000
 
-for _ in range(10000):
-    os.mkdir("d")
-    os.chdir("d")
+try:
+    for _ in range(10000):
+        os.mkdir("d")
+        os.chdir("d")
+except OSError as error:
+    if error.errno != errno.ENAMETOOLONG:  # AppArmor knows no path of more than 8 KiB
+        raise
 held()

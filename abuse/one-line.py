@@ -3,7 +3,7 @@
 #: holds it is cut at the bound, the program lives on
 #: status output timeout
 #: truncated yes
-#: time-ms 15000
+#: time-ms 60000
 
 piece = b"x" * (1 << 20)
 for _ in range(1000):
