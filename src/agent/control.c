@@ -57,7 +57,7 @@ static int connect_in_folder(int fd)
 
 static int send_hello(int fd)
 {
-    const struct agent_hello hello = {.version = PROTOCOL_VERSION, .operations = op_count()};
+    const struct agent_hello hello = {.version = AGENT_PROTOCOL, .operations = op_count()};
     unsigned char frame[FRAME_HEADER_LEN + 64];
     size_t len = agent_hello_encode(&hello, frame + FRAME_HEADER_LEN, 64);
     frame_put_header(frame, FRAME_AGENT_HELLO, 0, (uint32_t)len);

@@ -35,6 +35,8 @@ struct manager {
     uv_timer_t leaving;
     struct languages *languages;
     struct store *store;
+    char identity[MANAGER_ID_LEN + 1]; /* "" until it is read */
+    struct err identity_err;
     struct tokens *tokens;
     struct fleet *fleet;
     struct provisioner *provisioner;
@@ -135,6 +137,15 @@ static int prepare_folder(const struct manager *manager, const char *below, char
     return 0;
 }
 
+static void on_identity(const char *id, const struct err *err, void *data)
+{
+    struct manager *manager = data;
+    if (err)
+        manager->identity_err = *err;
+    else
+        str_format(manager->identity, sizeof(manager->identity), "%s", id);
+}
+
 static int open_store(struct manager *manager, struct err *err)
 {
     char folder[PATH_MAX], path[PATH_MAX];
@@ -146,6 +157,12 @@ static int open_store(struct manager *manager, struct err *err)
     manager->store = store_open(path, &manager->loop, err);
     if (!manager->store)
         return -1;
+    store_read_identity(manager->store, on_identity, manager);
+    store_wait(manager->store);
+    if (!manager->identity[0]) {
+        *err = manager->identity_err;
+        return -1;
+    }
     manager->tokens = tokens_create(manager->store, err);
     if (!manager->tokens)
         return -1;
@@ -166,9 +183,13 @@ static struct ssh_place ssh_place(const struct manager *manager)
 static struct link *make_link(uv_loop_t *loop, const struct worker_spec *spec, void *data,
                               struct err *err)
 {
-    const struct ssh_place place = ssh_place(data);
-    return spec->host[0] ? link_ssh_create(loop, spec, &place, err)
-                         : link_local_create(loop, spec->socket);
+    const struct manager *manager = data;
+    const struct ssh_place place = ssh_place(manager);
+    struct link *link = spec->host[0] ? link_ssh_create(loop, spec, &place, err)
+                                      : link_local_create(loop, spec->socket);
+    if (link)
+        link_set_manager(link, manager->identity);
+    return link;
 }
 
 static int add_workers(struct manager *manager, struct err *err)

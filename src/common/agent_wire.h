@@ -52,8 +52,13 @@ enum agent_stage {
 /* A few words for a person, e.g. "execute the program"; for any value. */
 const char *agent_stage_text(uint32_t stage);
 
+/* A worker that is upgraded finds the agents of named runners as they were: another number here is
+ * the end of those runners.
+ */
+#define AGENT_PROTOCOL 1
+
 struct agent_hello {
-    uint32_t version;    /* PROTOCOL_VERSION of the agent */
+    uint32_t version;    /* AGENT_PROTOCOL of the agent */
     uint32_t operations; /* how many it has been given so far: 0 for one fresh from the oven */
 };
 

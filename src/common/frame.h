@@ -25,8 +25,10 @@ struct frame {
     const char *payload; /* len bytes; not NUL-terminated */
 };
 
-/* The version of all that travels in frames; both sides of a hop must be the same. */
-#define PROTOCOL_VERSION 1
+/* The version of the link between manager and worker, which must be the same on both sides. The
+ * agent's hop has its own (AGENT_PROTOCOL).
+ */
+#define PROTOCOL_VERSION 2
 
 void frame_put_header(unsigned char header[FRAME_HEADER_LEN], uint8_t type, uint8_t flags,
                       uint32_t len);

@@ -26,6 +26,11 @@ bool id_name_valid(const char *name)
     return name[len] == '\0' && len <= NAME_MAX_LEN;
 }
 
+bool id_manager_valid(const char *id)
+{
+    return strspn(id, "0123456789abcdef") == MANAGER_ID_LEN && id[MANAGER_ID_LEN] == '\0';
+}
+
 void id_runner_name(char name[NAME_MAX_LEN + 1])
 {
     /* Letters that look alike (l, o) and those that make words (i, u) are left out. */

@@ -11,6 +11,10 @@
 /* Whether name matches [a-z][a-z0-9-]{0,40}: what may become a path, a cgroup, a host name. */
 bool id_name_valid(const char *name);
 
+/* A manager's identity: 32 hex digits, made at random with its store. */
+#define MANAGER_ID_LEN 32
+bool id_manager_valid(const char *id);
+
 /* "cr-" and 8 random letters and digits: 32^8 names, so that two hardly ever meet. */
 void id_runner_name(char name[NAME_MAX_LEN + 1]);
 

@@ -231,6 +231,13 @@ struct link *link_create(uv_loop_t *loop, const struct link_transport *transport
     return link;
 }
 
+void link_set_manager(struct link *link, const char *manager)
+{
+    snprintf(link->hello, sizeof(link->hello),
+             "{\"protocol\":%d,\"program\":\"codeland %s\",\"manager\":\"%s\"}", PROTOCOL_VERSION,
+             CODELAND_VERSION, manager);
+}
+
 static void free_handle(uv_handle_t *handle)
 {
     free(handle);

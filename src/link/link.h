@@ -32,6 +32,9 @@ struct link_transport {
 /* Takes self. Nothing is connected before the first link_open. */
 struct link *link_create(uv_loop_t *loop, const struct link_transport *transport, void *take_self);
 
+/* Which manager this is (ids.h); before the first link_open. Workers serve no other. */
+void link_set_manager(struct link *link, const char *manager);
+
 /* Where a transport notes its last_line. */
 struct link_status *link_transport_status(struct link *link);
 

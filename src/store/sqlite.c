@@ -265,3 +265,19 @@ int sqlite_delete_token(sqlite3 *db, const char *id, struct err *err)
         return err_set(err, ERR_NOT_FOUND, "store: there is no token %s", id);
     return 0;
 }
+
+int sqlite_read_identity(sqlite3 *db, char id[MANAGER_ID_LEN + 1], struct err *err)
+{
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db, "SELECT id FROM identity", -1, &row, NULL) != SQLITE_OK)
+        return sqlite_fail(db, "read the identity", err);
+    const char *text =
+        sqlite3_step(row) == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
+    int rc = 0;
+    if (text && id_manager_valid(text))
+        memcpy(id, text, MANAGER_ID_LEN + 1);
+    else
+        rc = err_set(err, ERR_INTERNAL, "store: read the identity: there is none, or a bad one");
+    sqlite3_finalize(row);
+    return rc;
+}

@@ -14,6 +14,7 @@ void sqlite_close(sqlite3 *db);
 int sqlite_add_token(sqlite3 *db, const struct token *token, struct err *err);
 int sqlite_list_tokens(sqlite3 *db, struct token **list, size_t *count, struct err *err);
 int sqlite_delete_token(sqlite3 *db, const char *id, struct err *err);
+int sqlite_read_identity(sqlite3 *db, char id[MANAGER_ID_LEN + 1], struct err *err);
 int sqlite_add_worker(sqlite3 *db, const struct store_worker *worker, struct err *err);
 int sqlite_list_workers(sqlite3 *db, struct store_worker **list, size_t *count, struct err *err);
 int sqlite_delete_worker(sqlite3 *db, const char *name, struct err *err);

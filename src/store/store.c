@@ -199,6 +199,24 @@ void store_answer_plain(const struct job *job, const struct err *err)
     job->cb.done(err, job->data);
 }
 
+static void work_identity(struct job *job, sqlite3 *db)
+{
+    job->failed = sqlite_read_identity(db, job->identity, &job->err) != 0;
+}
+
+static void answer_identity(const struct job *job, const struct err *err)
+{
+    job->cb.identity(err ? NULL : job->identity, err, job->data);
+}
+
+void store_read_identity(struct store *store, store_identity_cb done, void *data)
+{
+    struct job *job = mem_new(struct job);
+    *job = (struct job){
+        .work = work_identity, .answer = answer_identity, .cb.identity = done, .data = data};
+    store_post(store, job);
+}
+
 static void work_add_token(struct job *job, sqlite3 *db)
 {
     job->failed = sqlite_add_token(db, &job->token, &job->err) != 0;

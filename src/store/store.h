@@ -8,6 +8,7 @@
 #define STORE_STORE_H
 
 #include "../common/err.h"
+#include "../common/ids.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,6 +71,12 @@ typedef void (*store_tokens_cb)(const struct token *tokens, size_t count, const 
                                 void *data);
 typedef void (*store_workers_cb)(const struct store_worker *workers, size_t count,
                                  const struct err *err, void *data);
+
+/* Which manager this is: made with the store, and never another. id is valid during the callback
+ * only, NULL when err is not.
+ */
+typedef void (*store_identity_cb)(const char *id, const struct err *err, void *data);
+void store_read_identity(struct store *store, store_identity_cb done, void *data);
 
 /* token is copied. ERR_NAME_TAKEN when its id or its hash is there already. */
 void store_add_token(struct store *store, const struct token *token, store_done_cb done,

@@ -12,6 +12,7 @@ struct job {
         store_done_cb done;
         store_tokens_cb tokens;
         store_workers_cb workers;
+        store_identity_cb identity;
     } cb;
     void *data;
     bool failed;
@@ -21,6 +22,7 @@ struct job {
     struct store_worker worker; /* what to add, or the name of what to delete or drain */
     struct store_worker *workers;
     size_t count;
+    char identity[MANAGER_ID_LEN + 1];
 };
 
 /* Takes job. */

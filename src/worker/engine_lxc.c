@@ -258,10 +258,10 @@ static void on_control_frame(struct chan *chan, const struct frame *frame, void 
         !FAULT(AGENT_HELLO, false, agent_hello_decode(frame->payload, frame->len, &hello))) {
         err_set(&why, ERR_BAD_GATEWAY, "its agent does not keep to the protocol");
         condemn(handle, &why);
-    } else if (hello.version != PROTOCOL_VERSION) {
+    } else if (hello.version != AGENT_PROTOCOL) {
         err_set(&why, ERR_BAD_GATEWAY,
                 "its agent speaks version %" PRIu32 " of the protocol, not %d", hello.version,
-                PROTOCOL_VERSION);
+                AGENT_PROTOCOL);
         condemn(handle, &why);
     } else {
         handle->greeted = true;

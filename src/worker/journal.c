@@ -42,12 +42,12 @@ static char *describe(const struct journal *journal, const struct runner *runner
 {
     const struct engine *engine = roster_engine(runner->roster);
     cleanup_json json_t *entry = json_pack(
-        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:b}", "container",
+        "{s:s, s:s, s:i, s:s, s:I, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "container",
         runner->spec.name, "name", runner->name, "slot", (int)runner->spec.slot, "template",
         runner->template_name, "stamp", (json_int_t)runner->spec.rootfs_stamp, "kept", runner->kept,
-        "owner", runner->owner, "operations", (json_int_t)runner->operations, "pid",
-        (json_int_t)engine->ops->init_pid(runner->handle), "disk",
-        (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes,
+        "manager", runner->manager, "owner", runner->owner, "operations",
+        (json_int_t)runner->operations, "pid", (json_int_t)engine->ops->init_pid(runner->handle),
+        "disk", (json_int_t)runner->spec.disk_bytes, "inodes", (json_int_t)runner->spec.disk_inodes,
         "networked", runner->spec.networked);
     char *text = json_dumps(entry, JSON_COMPACT);
     if (!text)
@@ -87,10 +87,15 @@ static void note_warm(struct journal *journal, const struct runner *runner)
 static void on_change(struct runner *runner, enum runner_state from, void *data)
 {
     struct journal *journal = data;
-    (void)from;
+    struct err err;
     if (runner->state == RUNNER_AVAILABLE)
         note_warm(journal, runner);
-    else if (runner->state != RUNNER_COOKING && !(runner->state == RUNNER_IN_USE && runner->kept))
+    else if (runner->state == RUNNER_IN_USE && from == RUNNER_COOKING) {
+        /* It is back, and may have been given to a manager meanwhile. */
+        if (journal_update(journal, runner, &err) != 0)
+            log_warn("a named runner's entry is old", LOG_S("runner", runner->name),
+                     LOG_ERR(&err));
+    } else if (runner->state != RUNNER_COOKING && !(runner->state == RUNNER_IN_USE && runner->kept))
         forget(journal, runner->spec.name);
 }
 
@@ -126,15 +131,17 @@ static int adopt_entry(const struct journal *journal, const char *file,
     if (len < 0)
         return err_sys(err, ERR_INTERNAL, errno, "%s", path);
     cleanup_json json_t *entry = json_parse_object(text, (size_t)len, false, err);
-    const char *container = NULL, *name = NULL, *template_name = NULL, *owner = "";
+    const char *container = NULL, *manager = "";
+    struct runner_record record = {.owner = ""};
     int64_t slot = 0, stamp = 0, operations = 0, pid = 0, disk = 0, inodes = 0;
-    bool kept = false, networked = false;
+    bool networked = false;
     if (!entry || json_get_string(entry, "container", true, &container, NULL, err) != 0 ||
-        json_get_string(entry, "name", true, &name, NULL, err) != 0 ||
-        json_get_string(entry, "template", true, &template_name, NULL, err) != 0 ||
+        json_get_string(entry, "name", true, &record.name, NULL, err) != 0 ||
+        json_get_string(entry, "template", true, &record.template_name, NULL, err) != 0 ||
         json_get_int(entry, "stamp", false, 0, INT64_MAX, &stamp, err) != 0 ||
-        json_get_string(entry, "owner", true, &owner, NULL, err) != 0 ||
-        json_get_bool(entry, "kept", true, &kept, err) != 0 ||
+        json_get_string(entry, "owner", true, &record.owner, NULL, err) != 0 ||
+        json_get_bool(entry, "kept", true, &record.kept, err) != 0 ||
+        json_get_string(entry, "manager", false, &manager, NULL, err) != 0 ||
         json_get_bool(entry, "networked", false, &networked, err) != 0 ||
         json_get_int(entry, "slot", true, 0, UINT16_MAX, &slot, err) != 0 ||
         json_get_int(entry, "operations", true, 0, UINT32_MAX, &operations, err) != 0 ||
@@ -142,10 +149,9 @@ static int adopt_entry(const struct journal *journal, const char *file,
         json_get_int(entry, "disk", true, 0, INT64_MAX, &disk, err) != 0 ||
         json_get_int(entry, "inodes", true, 0, INT64_MAX, &inodes, err) != 0)
         return -1;
-    if (strcmp(container, file) != 0 || !id_name_valid(container) || !id_name_valid(name) ||
-        !id_name_valid(template_name) || strlen(owner) > RUNNER_OWNER_MAX)
+    if (strcmp(container, file) != 0 || !id_name_valid(container))
         return err_set(err, ERR_INTERNAL, "an entry that we did not write");
-    if (!kept && (disk != like->disk_bytes || inodes != like->disk_inodes))
+    if (!record.kept && (disk != like->disk_bytes || inodes != like->disk_inodes))
         return err_set(err, ERR_INTERNAL, "it was made with another run.disk or run.inodes");
     if (networked && !journal->may_network)
         return err_set(err, ERR_INTERNAL, "it has a network, and network.nat is off now");
@@ -156,9 +162,10 @@ static int adopt_entry(const struct journal *journal, const char *file,
     strcpy(spec.name, container);
     spec.slot = (unsigned)slot;
     spec.rootfs_stamp = stamp;
-    struct runner *runner = roster_adopt(journal->roster, &spec, name, template_name, owner, kept,
-                                         (uint32_t)operations, (pid_t)pid, err);
-    return runner ? 0 : -1;
+    record.manager = manager;
+    record.operations = (uint32_t)operations;
+    record.init_pid = (pid_t)pid;
+    return roster_adopt(journal->roster, &spec, &record, err) ? 0 : -1;
 }
 
 /* It says nothing about an entry. */

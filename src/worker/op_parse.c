@@ -247,16 +247,21 @@ int op_footprint_parse(const char *text, size_t len, struct err *err)
     return json ? json_only_keys(json, keys, err) : -1;
 }
 
-int op_hello_parse(const char *text, size_t len, struct err *err)
+int op_hello_parse(const char *text, size_t len, char manager[MANAGER_ID_LEN + 1], struct err *err)
 {
     cleanup_json json_t *json = json_parse_object(text, len, false, err);
     int64_t protocol = 0;
-    const char *program = "";
+    const char *program = "", *id = "";
     if (!json || json_get_int(json, "protocol", true, 0, INT32_MAX, &protocol, err) != 0 ||
         json_get_string(json, "program", true, &program, NULL, err) != 0)
         return -1;
     if (protocol != PROTOCOL_VERSION)
         return err_set(err, ERR_BAD_GATEWAY, "%.60s speaks protocol %d, this worker %d", program,
                        (int)protocol, PROTOCOL_VERSION);
+    if (json_get_string(json, "manager", true, &id, NULL, err) != 0)
+        return -1;
+    if (!id_manager_valid(id))
+        return err_set(err, ERR_BAD_REQUEST, "manager: must be %d hex digits", MANAGER_ID_LEN);
+    strcpy(manager, id);
     return 0;
 }

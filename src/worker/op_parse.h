@@ -84,7 +84,7 @@ int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err
 /* It says nothing. */
 int op_footprint_parse(const char *text, size_t len, struct err *err);
 
-/* A peer's LINK_HELLO: fails when its protocol is not ours. */
-int op_hello_parse(const char *text, size_t len, struct err *err);
+/* A manager's LINK_HELLO, and who it is. Fails when its protocol is not ours. */
+int op_hello_parse(const char *text, size_t len, char manager[MANAGER_ID_LEN + 1], struct err *err);
 
 #endif

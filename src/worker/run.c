@@ -142,7 +142,7 @@ static int keep_runner(struct run *run, struct err *err)
     if (runner_keep(runner, run->request.keep_name, run->request.keep_owner, err) != 0)
         return -1;
     if (strcmp(earlier, runner->name) != 0)
-        watch_renamed(services->watch, earlier);
+        watch_renamed(services->watch, runner, earlier);
     watch_touch(services->watch, runner);
     str_format(run->name, sizeof(run->name), "%s", runner->name);
     return journal_update(services->journal, runner, err);
@@ -265,6 +265,8 @@ static void on_taken(struct runner *runner, const struct err *why, mono_us retry
         return;
     }
     attach(run, runner);
+    runner_give(runner, run->manager);
+    watch_given(run->runs->services->watch, runner);
     if (run->request.nat)
         attach_network(run);
     else
@@ -283,7 +285,7 @@ static void take_fresh(struct run *run)
     }
     struct oven *oven = pantry_find(services->pantry, request->template_name, &err);
     const struct runner *holder =
-        request->keep_name ? roster_find(services->roster, request->keep_name) : NULL;
+        request->keep_name ? roster_find(services->roster, run->manager, request->keep_name) : NULL;
     if (!oven) {
         run_fail(run, &err, 0);
     } else if (holder && holder->state == RUNNER_FREEING) {
@@ -314,7 +316,8 @@ static void start_on_named(struct run *run)
 
 static void take_named(struct run *run)
 {
-    struct runner *runner = roster_find(run->runs->services->roster, run->request.runner);
+    struct runner *runner =
+        roster_find(run->runs->services->roster, run->manager, run->request.runner);
     struct err err;
     run->taken = run->asked;
     if (runner && runner->kept && runner->state == RUNNER_IN_USE) {
@@ -330,7 +333,8 @@ static void take_named(struct run *run)
     }
 }
 
-void run_begin(struct runs *runs, struct chan *take_link, const struct frame *frame)
+void run_begin(struct runs *runs, const char *manager, struct chan *take_link,
+               const struct frame *frame)
 {
     struct services *services = runs->services;
     struct err err;
@@ -342,6 +346,7 @@ void run_begin(struct runs *runs, struct chan *take_link, const struct frame *fr
         return;
     }
     run->runs = runs;
+    str_format(run->manager, sizeof(run->manager), "%s", manager);
     run->next = runs->first;
     if (run->next)
         run->next->prev = run;

@@ -10,8 +10,9 @@ struct runs;
 
 struct runs *runs_create(struct services *services);
 
-/* Takes the channel on which the frame came; everything else follows from its frames. */
-void run_begin(struct runs *runs, struct chan *take_link, const struct frame *frame);
+/* Takes the channel on which a manager's frame came; everything else follows from its frames. */
+void run_begin(struct runs *runs, const char *manager, struct chan *take_link,
+               const struct frame *frame);
 
 /* Ends all of them, with an error that says that the worker is ending. */
 void runs_end(struct runs *runs);

@@ -18,6 +18,7 @@ struct run {
     struct runs *runs;
     struct run *prev, *next; /* of all runs */
     struct op_run request;
+    char manager[MANAGER_ID_LEN + 1]; /* who asked for it */
     struct relay *relay;
     enum run_phase phase;
     unsigned tries;                          /* runners that took no operation */

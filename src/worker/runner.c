@@ -7,7 +7,8 @@
  * loop, never inside a call, so GONE is always the last change of a runner.
  *
  * The index holds the container's name of every runner and, beside it, the name that callers see
- * when that is another one: a new name must differ from both kinds.
+ * when that is another one: a new name must differ from all containers' names, and from those that
+ * its manager's callers see.
  */
 #include "runner.h"
 
@@ -113,13 +114,24 @@ static void index_remove(struct roster *roster, struct name *name)
     *name = (struct name){0};
 }
 
-/* Whose name this is, be it the container's or the one that callers see. */
-static struct entry *index_find(const struct roster *roster, const char *text)
+/* Whether any is called so, by whomever. */
+static bool has_name(const struct roster *roster, const char *text)
 {
     for (struct name *name = *bucket_of(roster, text); name; name = name->next)
         if (strcmp(name->text, text) == 0)
-            return name->entry;
-    return NULL;
+            return true;
+    return false;
+}
+
+/* Whether a runner of the manager cannot be called so, because another one is. */
+static bool is_taken(const struct roster *roster, const char *manager, const char *text,
+                     const struct entry *self)
+{
+    for (struct name *name = *bucket_of(roster, text); name; name = name->next)
+        if (name->entry != self && strcmp(name->text, text) == 0 &&
+            (name == &name->entry->container || strcmp(name->entry->runner.manager, manager) == 0))
+            return true;
+    return false;
 }
 
 /* The name that callers see; text may be the present one. */
@@ -133,10 +145,21 @@ static void set_visible_name(struct roster *roster, struct entry *entry, const c
         index_add(roster, &entry->visible, entry, runner->name);
 }
 
-struct runner *roster_find(const struct roster *roster, const char *name)
+bool runner_seen_by(const struct runner *runner, const char *manager)
 {
-    struct entry *entry = index_find(roster, name);
-    return entry && strcmp(entry->runner.name, name) == 0 ? &entry->runner : NULL;
+    if (strcmp(runner->manager, manager) == 0)
+        return true;
+    return !runner->manager[0] && !runner->kept;
+}
+
+struct runner *roster_find(const struct roster *roster, const char *manager, const char *text)
+{
+    for (struct name *name = *bucket_of(roster, text); name; name = name->next) {
+        struct runner *runner = &name->entry->runner;
+        if (strcmp(runner->name, text) == 0 && runner_seen_by(runner, manager))
+            return runner;
+    }
+    return NULL;
 }
 
 /* States and those who want to know. */
@@ -321,7 +344,7 @@ struct runner *roster_cook(struct roster *roster, const char *template_name,
     struct engine_spec own = *spec;
     do
         id_runner_name(own.name);
-    while (index_find(roster, own.name));
+    while (has_name(roster, own.name));
     own.slot = slots_take(&roster->slots);
     struct runner *runner = entry_add(roster, template_name, &own);
     runner->handle = roster->engine->ops->create(roster->engine, &runner->spec, runner);
@@ -330,45 +353,46 @@ struct runner *roster_cook(struct roster *roster, const char *template_name,
 }
 
 static int check_adopted(const struct roster *roster, const struct engine_spec *spec,
-                         const char *name, const char *template_name, const char *owner,
-                         struct err *err)
+                         const struct runner_record *record, struct err *err)
 {
-    if (!id_name_valid(spec->name) || !id_name_valid(name) || !id_name_valid(template_name))
+    if (!id_name_valid(spec->name) || !id_name_valid(record->name) ||
+        !id_name_valid(record->template_name))
         return err_set(err, ERR_BAD_REQUEST,
                        "runner: its names are not all names of at most %d characters",
                        NAME_MAX_LEN);
-    if (strlen(owner) > RUNNER_OWNER_MAX)
+    if (strlen(record->owner) > RUNNER_OWNER_MAX)
         return err_set(err, ERR_BAD_REQUEST, "owner: longer than %d bytes", RUNNER_OWNER_MAX);
+    if (record->manager[0] && !id_manager_valid(record->manager))
+        return err_set(err, ERR_BAD_REQUEST, "manager: not %d hex digits", MANAGER_ID_LEN);
     if (spec->slot >= SLOTS_MOST)
         return err_set(err, ERR_BAD_REQUEST, "slot: %u is not below %d", spec->slot, SLOTS_MOST);
-    if (index_find(roster, spec->name) || index_find(roster, name))
+    if (has_name(roster, spec->name) || is_taken(roster, record->manager, record->name, NULL))
         return err_set(err, ERR_NAME_TAKEN, "there is a runner named %s or %s already", spec->name,
-                       name);
+                       record->name);
     return 0;
 }
 
-struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec, const char *name,
-                            const char *template_name, const char *owner, bool kept,
-                            uint32_t operations, pid_t init_pid, struct err *err)
+struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec,
+                            const struct runner_record *record, struct err *err)
 {
-    if (!owner)
-        owner = "";
-    if (check_adopted(roster, spec, name, template_name, owner, err) < 0)
+    if (check_adopted(roster, spec, record, err) < 0)
         return NULL;
     if (!slots_claim(&roster->slots, spec->slot)) {
         err_set(err, ERR_NAME_TAKEN, "another runner has the id slot %u of %s", spec->slot,
                 spec->name);
         return NULL;
     }
-    struct runner *runner = entry_add(roster, template_name, spec);
-    set_visible_name(roster, entry_of(runner), name);
+    struct runner *runner = entry_add(roster, record->template_name, spec);
+    set_visible_name(roster, entry_of(runner), record->name);
     runner->adopted = true;
-    runner->kept = kept;
-    memcpy(runner->owner, owner, strlen(owner) + 1);
-    runner->operations = operations;
-    runner->handle = roster->engine->ops->adopt(roster->engine, &runner->spec, init_pid, runner);
+    runner->kept = record->kept;
+    strcpy(runner->manager, record->manager);
+    strcpy(runner->owner, record->owner);
+    runner->operations = record->operations;
+    runner->handle =
+        roster->engine->ops->adopt(roster->engine, &runner->spec, record->init_pid, runner);
     report(roster, entry_of(runner), RUNNER_COOKING);
-    if (operations > 0 && !kept)
+    if (record->operations > 0 && !record->kept)
         runner_destroy(runner); /* somebody's code ran in it */
     return runner;
 }
@@ -378,6 +402,13 @@ struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spe
 void runner_take(struct runner *runner)
 {
     runner_set_state(runner, RUNNER_IN_USE);
+}
+
+void runner_give(struct runner *runner, const char *manager)
+{
+    if (is_taken(runner->roster, manager, runner->name, entry_of(runner)))
+        abort();
+    strcpy(runner->manager, manager);
 }
 
 int runner_keep(struct runner *runner, const char *name, const char *owner, struct err *err)
@@ -394,8 +425,7 @@ int runner_keep(struct runner *runner, const char *name, const char *owner, stru
     if (runner->state != RUNNER_IN_USE)
         return err_set(err, ERR_RUNNER_NOT_FOUND, "runner %s is %s and cannot be kept",
                        runner->name, runner_state_name(runner->state));
-    struct entry *holder = index_find(roster, name);
-    if (holder && holder != entry_of(runner))
+    if (is_taken(roster, runner->manager, name, entry_of(runner)))
         return err_set(err, ERR_NAME_TAKEN, "name: there is a runner %s already", name);
     set_visible_name(roster, entry_of(runner), name);
     runner->kept = true;

@@ -4,7 +4,8 @@
  *        └──────────┴──────────────────┴──(its container died)──→ gone
  *
  * runner_set_state is the only function that changes a state; it checks the move, keeps the
- * history and tells the observers. No two runners that are not gone share a name or an id slot.
+ * history and tells the observers. No two runners that are not gone share a container's name or an
+ * id slot, and no two of one manager share a name.
  */
 #ifndef WORKER_RUNNER_H
 #define WORKER_RUNNER_H
@@ -35,8 +36,11 @@ struct runner {
                                   * spec.networked is run.c's to write */
     char template_name[NAME_MAX_LEN + 1];
     enum runner_state state;
-    bool adopted;                     /* an earlier worker made it */
-    bool kept;                        /* has an owner and lives until it is destroyed */
+    bool adopted; /* an earlier worker made it */
+    bool kept;    /* has an owner and lives until it is destroyed */
+    char manager[MANAGER_ID_LEN +
+                 1]; /* whose it is: that alone sees it. "": every manager's, as what
+                      * is idle; of a kept one: that of the first that greets */
     char owner[RUNNER_OWNER_MAX + 1]; /* "" unless kept */
     struct engine_runner *handle;     /* NULL once gone */
     struct roster *roster;
@@ -102,20 +106,37 @@ const struct err *roster_death(const struct roster *roster);
 struct runner *roster_cook(struct roster *roster, const char *template_name,
                            const struct engine_spec *spec, struct err *err);
 
+/* What a journal knows of a runner besides its container. */
+struct runner_record {
+    const char *name, *template_name;
+    const char *manager; /* "": of a worker that did not know whose runners are */
+    const char *owner;
+    bool kept;
+    uint32_t operations;
+    pid_t init_pid;
+};
+
 /* A runner of an earlier worker, as its journal described it. It is COOKING until its agent has
  * come back, then AVAILABLE or, if kept, IN_USE. One that ran something and is not kept is never
  * handed out again: it is FREEING at once. max_runners does not bind here: what exists, exists.
  * NULL with ERR_NAME_TAKEN when name or slot are in use, ERR_BAD_REQUEST for one that cannot be.
  */
-struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec, const char *name,
-                            const char *template_name, const char *owner, bool kept,
-                            uint32_t operations, pid_t init_pid, struct err *err);
+struct runner *roster_adopt(struct roster *roster, const struct engine_spec *spec,
+                            const struct runner_record *record, struct err *err);
 
-/* By the name that callers see; NULL when there is none that is not gone. */
-struct runner *roster_find(const struct roster *roster, const char *name);
+/* By the name that its manager's callers see; NULL when there is none that is not gone and that the
+ * manager sees.
+ */
+struct runner *roster_find(const struct roster *roster, const char *manager, const char *name);
+
+/* Its own, or every manager's. */
+bool runner_seen_by(const struct runner *runner, const char *manager);
 
 /* AVAILABLE → IN_USE. */
 void runner_take(struct runner *runner);
+
+/* From now on it is that manager's, which has no other of its name. */
+void runner_give(struct runner *runner, const char *manager);
 
 /* Gives a runner that is IN_USE a name (NULL: its own) and an owner, so that it stays.
  * ERR_NAME_TAKEN or ERR_BAD_REQUEST for the name, ERR_RUNNER_NOT_FOUND when it is no longer IN_USE.

@@ -2,6 +2,7 @@
 
 #include "answer.h"
 #include "footprint.h"
+#include "journal.h"
 #include "listener.h"
 #include "op_parse.h"
 #include "oven_json.h"
@@ -28,6 +29,7 @@ struct client {
     struct chan *chan;
     struct client *prev, *next;
     bool greeted;
+    char manager[MANAGER_ID_LEN + 1]; /* once it has greeted */
     bool waits;                       /* it has nothing more to say */
     char waits_for[NAME_MAX_LEN + 1]; /* container name; "" when it waits for no runner */
     char name[NAME_MAX_LEN + 1];      /* as the caller called it */
@@ -37,6 +39,7 @@ struct server {
     struct services *services;
     struct listener *listener;
     struct client *clients;
+    bool claimed;        /* what an earlier worker left without a manager has one */
     unsigned jobs;       /* on threads */
     atomic_bool stopped; /* they read it */
 };
@@ -71,7 +74,7 @@ static void begin_destroy(struct client *client, const struct frame *frame)
         refuse(client, &err);
         return;
     }
-    struct runner *runner = roster_find(server->services->roster, client->name);
+    struct runner *runner = roster_find(server->services->roster, client->manager, client->name);
     if (!runner) {
         err_set(&err, ERR_RUNNER_NOT_FOUND, "there is no runner %s", client->name);
         refuse(client, &err);
@@ -251,17 +254,20 @@ static void do_oven(struct client *client, const struct frame *frame)
 static void begin_operation(struct client *client, const struct frame *frame)
 {
     struct services *services = client->server->services;
+    char manager[MANAGER_ID_LEN + 1]; /* the client goes before its operation begins */
     struct err err;
     switch (frame->type) {
     case FRAME_RUN:
     case FRAME_EXEC:
-        run_begin(services->runs, client_release(client), frame);
+        memcpy(manager, client->manager, sizeof(manager));
+        run_begin(services->runs, manager, client_release(client), frame);
         return;
     case FRAME_DESTROY:
         begin_destroy(client, frame);
         return;
     case FRAME_WATCH:
-        watch_add(services->watch, client_release(client));
+        memcpy(manager, client->manager, sizeof(manager));
+        watch_add(services->watch, manager, client_release(client));
         return;
     case FRAME_ZOMBIES:
         begin_zombies(client, frame);
@@ -278,6 +284,39 @@ static void begin_operation(struct client *client, const struct frame *frame)
     }
 }
 
+struct claim {
+    const struct services *services;
+    const char *manager;
+};
+
+static void claim_one(struct runner *runner, void *data)
+{
+    const struct claim *claim = data;
+    struct err err;
+    if (!runner->kept || runner->manager[0] ||
+        roster_find(claim->services->roster, claim->manager, runner->name))
+        return;
+    runner_give(runner, claim->manager);
+    watch_touch(claim->services->watch, runner);
+    log_info("a named runner of an earlier worker has a manager now", LOG_S("runner", runner->name),
+             LOG_S("manager", claim->manager));
+    if (runner->state == RUNNER_IN_USE && /* else it is noted when it is back */
+        journal_update(claim->services->journal, runner, &err) != 0)
+        log_error("which manager's a runner is will be forgotten", LOG_S("runner", runner->name),
+                  LOG_ERR(&err));
+}
+
+/* Workers before protocol 2 had one manager, and did not write down which: the first that greets.
+ */
+static void claim_unowned(struct server *server, const char *manager)
+{
+    struct claim claim = {.services = server->services, .manager = manager};
+    if (server->claimed)
+        return;
+    server->claimed = true;
+    roster_each(server->services->roster, claim_one, &claim);
+}
+
 static void on_frame(struct chan *chan, const struct frame *frame, void *data)
 {
     struct client *client = data;
@@ -292,8 +331,10 @@ static void on_frame(struct chan *chan, const struct frame *frame, void *data)
     client->greeted = true;
     if (frame->type != FRAME_LINK_HELLO)
         err_set(&err, ERR_BAD_REQUEST, "%s came before LINK_HELLO", frame_name(frame->type));
-    else if (op_hello_parse(frame->payload, frame->len, &err) == 0)
+    else if (op_hello_parse(frame->payload, frame->len, client->manager, &err) == 0) {
+        claim_unowned(client->server, client->manager);
         return;
+    }
     refuse(client, &err);
 }
 

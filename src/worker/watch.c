@@ -9,9 +9,10 @@
 
 #include <string.h>
 
-/* How it works. The names of runners that changed are kept in `changed` or `gone`; their records
- * are made when they are sent, so that a runner that changes five times in 20 ms costs one. With
- * nobody watching nothing is kept.
+/* How it works. Every watcher has the names of the runners that changed for it in `changed` or
+ * `gone`; their records are made when they are sent, so that a runner that changes five times in
+ * 20 ms costs one. A watcher hears of its manager's runners and of those that are nobody's, and of
+ * no other: neither in a record nor among those gone, where the name could be one of its own.
  */
 
 #define WATCHERS_MAX 64
@@ -24,6 +25,8 @@
 struct watcher {
     struct watch *watch;
     struct chan *chan;
+    char manager[MANAGER_ID_LEN + 1];
+    json_t *changed, *gone; /* names, as keys */
 };
 
 struct watch {
@@ -31,7 +34,6 @@ struct watch {
     json_t *description;
     struct watcher *watchers[WATCHERS_MAX];
     unsigned watchers_len;
-    json_t *changed, *gone; /* names, as keys */
     uv_timer_t delay, tick;
     int open_handles;
 };
@@ -69,13 +71,6 @@ static json_t *describe_all(const struct watch *watch)
     return snapshot;
 }
 
-static void send_all(struct watch *watch, enum frame_type type, json_t *take_json)
-{
-    cleanup_free char *text = answer_text(take_json);
-    for (unsigned i = 0; i < watch->watchers_len; i++)
-        chan_send(watch->watchers[i]->chan, type, text, strlen(text));
-}
-
 static void sample_memory(struct runner *runner, void *data)
 {
     struct engine *engine = roster_engine(runner->roster);
@@ -96,41 +91,50 @@ static void on_tick(uv_timer_t *timer)
     if (watch->watchers_len == 0)
         return;
     roster_each(watch->services->roster, sample_memory, watch);
-    send_all(watch, FRAME_SNAPSHOT, describe_all(watch));
+    cleanup_free char *text = answer_text(describe_all(watch));
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        chan_send(watch->watchers[i]->chan, FRAME_SNAPSHOT, text, strlen(text));
 }
 
-static json_t *take_gone(struct watch *watch)
+static json_t *take_gone(struct watcher *watcher)
 {
     json_t *names = json_array();
     void *at;
-    while (json_array_size(names) < CHANGES_MAX && (at = json_object_iter(watch->gone))) {
+    while (json_array_size(names) < CHANGES_MAX && (at = json_object_iter(watcher->gone))) {
         json_array_append_new(names, json_string(json_object_iter_key(at)));
-        json_object_del(watch->gone, json_object_iter_key(at));
+        json_object_del(watcher->gone, json_object_iter_key(at));
     }
     return names;
 }
 
-static json_t *take_changed(struct watch *watch)
+static json_t *take_changed(struct watcher *watcher)
 {
+    const struct roster *roster = watcher->watch->services->roster;
     json_t *records = json_array();
     void *at;
-    while (json_array_size(records) < CHANGES_MAX && (at = json_object_iter(watch->changed))) {
+    while (json_array_size(records) < CHANGES_MAX && (at = json_object_iter(watcher->changed))) {
         const struct runner *runner =
-            roster_find(watch->services->roster, json_object_iter_key(at));
+            roster_find(roster, watcher->manager, json_object_iter_key(at));
         if (runner)
             json_array_append_new(records, describe_runner(runner));
-        json_object_del(watch->changed, json_object_iter_key(at));
+        json_object_del(watcher->changed, json_object_iter_key(at));
     }
     return records;
 }
 
+static void flush(struct watcher *watcher)
+{
+    while (json_object_size(watcher->changed) > 0 || json_object_size(watcher->gone) > 0) {
+        json_t *records = take_changed(watcher);
+        answer_send(watcher->chan, FRAME_CHANGES,
+                    json_pack("{s:o, s:o}", "runners", records, "gone", take_gone(watcher)));
+    }
+}
+
 void watch_flush(struct watch *watch)
 {
-    while (json_object_size(watch->changed) > 0 || json_object_size(watch->gone) > 0) {
-        json_t *records = take_changed(watch);
-        send_all(watch, FRAME_CHANGES,
-                 json_pack("{s:o, s:o}", "runners", records, "gone", take_gone(watch)));
-    }
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        flush(watch->watchers[i]);
     uv_timer_stop(&watch->delay);
 }
 
@@ -141,25 +145,43 @@ static void on_delay(uv_timer_t *timer)
 
 static void flush_soon(struct watch *watch)
 {
-    if (!uv_is_active((uv_handle_t *)&watch->delay))
+    if (watch->watchers_len > 0 && !uv_is_active((uv_handle_t *)&watch->delay))
         uv_timer_start(&watch->delay, on_delay, WATCH_DELAY_MS, 0);
+}
+
+static void note_changed(struct watcher *watcher, const struct runner *runner)
+{
+    json_object_set_new(watcher->changed, runner->name, json_true());
+    json_object_del(watcher->gone, runner->name);
+}
+
+static void note_gone(struct watcher *watcher, const char *name)
+{
+    json_object_del(watcher->changed, name);
+    json_object_set_new(watcher->gone, name, json_true());
 }
 
 void watch_touch(struct watch *watch, const struct runner *runner)
 {
-    if (watch->watchers_len == 0)
-        return;
-    json_object_set_new(watch->changed, runner->name, json_true());
-    json_object_del(watch->gone, runner->name);
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        if (runner_seen_by(runner, watch->watchers[i]->manager))
+            note_changed(watch->watchers[i], runner);
     flush_soon(watch);
 }
 
-void watch_renamed(struct watch *watch, const char *earlier)
+void watch_renamed(struct watch *watch, const struct runner *runner, const char *earlier)
 {
-    if (watch->watchers_len == 0)
-        return;
-    json_object_del(watch->changed, earlier);
-    json_object_set_new(watch->gone, earlier, json_true());
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        if (runner_seen_by(runner, watch->watchers[i]->manager))
+            note_gone(watch->watchers[i], earlier);
+    flush_soon(watch);
+}
+
+void watch_given(struct watch *watch, const struct runner *runner)
+{
+    for (unsigned i = 0; i < watch->watchers_len; i++)
+        if (!runner_seen_by(runner, watch->watchers[i]->manager))
+            note_gone(watch->watchers[i], runner->name);
     flush_soon(watch);
 }
 
@@ -167,28 +189,31 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
 {
     (void)from;
     if (runner->state == RUNNER_GONE)
-        watch_renamed(data, runner->name);
+        watch_renamed(data, runner, runner->name);
     else
         watch_touch(data, runner);
+}
+
+static void watcher_free(struct watcher *watcher)
+{
+    chan_destroy(watcher->chan, false);
+    json_decref(watcher->changed);
+    json_decref(watcher->gone);
+    free(watcher);
 }
 
 static void on_watcher_closed(struct chan *chan, const struct err *why, void *data)
 {
     struct watcher *watcher = data;
     struct watch *watch = watcher->watch;
-    (void)why;
+    (void)chan, (void)why;
     for (unsigned i = 0; i < watch->watchers_len; i++) {
         if (watch->watchers[i] != watcher)
             continue;
         watch->watchers[i] = watch->watchers[--watch->watchers_len];
         break;
     }
-    if (watch->watchers_len == 0) {
-        json_object_clear(watch->changed);
-        json_object_clear(watch->gone);
-    }
-    chan_destroy(chan, false);
-    free(watcher);
+    watcher_free(watcher);
 }
 
 /* A manager that watches has nothing more to say. */
@@ -205,22 +230,22 @@ static const struct chan_ops watcher_ops = {
 
 static void add_runner(struct runner *runner, void *data)
 {
-    watch_touch(data, runner);
+    struct watcher *watcher = data;
+    if (runner_seen_by(runner, watcher->manager))
+        note_changed(watcher, runner);
 }
 
-/* A snapshot that begins anew, and then every runner as if it had just changed. The others hear of
- * them again too, which changes nothing for them.
- */
+/* A snapshot that begins anew, and then every runner as if it had just changed. */
 static void greet(struct watch *watch, struct watcher *watcher)
 {
     json_t *snapshot = describe_all(watch);
     json_object_set_new(snapshot, "runners", json_array());
     answer_send(watcher->chan, FRAME_SNAPSHOT, snapshot);
-    roster_each(watch->services->roster, add_runner, watch);
-    watch_flush(watch);
+    roster_each(watch->services->roster, add_runner, watcher);
+    flush(watcher);
 }
 
-void watch_add(struct watch *watch, struct chan *take_chan)
+void watch_add(struct watch *watch, const char *manager, struct chan *take_chan)
 {
     struct err err;
     if (watch->watchers_len == WATCHERS_MAX) {
@@ -231,6 +256,9 @@ void watch_add(struct watch *watch, struct chan *take_chan)
     struct watcher *watcher = mem_new(struct watcher);
     watcher->watch = watch;
     watcher->chan = take_chan;
+    str_format(watcher->manager, sizeof(watcher->manager), "%s", manager);
+    watcher->changed = json_object();
+    watcher->gone = json_object();
     watch->watchers[watch->watchers_len++] = watcher;
     chan_set_ops(take_chan, &watcher_ops, watcher);
     greet(watch, watcher);
@@ -241,8 +269,6 @@ struct watch *watch_create(const struct services *services, json_t *take_descrip
     struct watch *watch = mem_new(struct watch);
     watch->services = services;
     watch->description = take_description;
-    watch->changed = json_object();
-    watch->gone = json_object();
     uv_timer_init(services->loop, &watch->delay);
     uv_timer_init(services->loop, &watch->tick);
     watch->delay.data = watch;
@@ -259,8 +285,6 @@ static void on_handle_closed(uv_handle_t *handle)
     if (--watch->open_handles > 0)
         return;
     json_decref(watch->description);
-    json_decref(watch->changed);
-    json_decref(watch->gone);
     free(watch);
 }
 
@@ -269,11 +293,8 @@ void watch_destroy(struct watch *watch)
     if (!watch)
         return;
     roster_unobserve(watch->services->roster, on_change, watch);
-    while (watch->watchers_len > 0) {
-        struct watcher *watcher = watch->watchers[--watch->watchers_len];
-        chan_destroy(watcher->chan, false);
-        free(watcher);
-    }
+    while (watch->watchers_len > 0)
+        watcher_free(watch->watchers[--watch->watchers_len]);
     uv_close((uv_handle_t *)&watch->delay, on_handle_closed);
     uv_close((uv_handle_t *)&watch->tick, on_handle_closed);
 }

@@ -56,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = size - 1;
     struct err err = {0};
     char name[NAME_MAX_LEN + 1];
+    char manager[MANAGER_ID_LEN + 1];
     bool remove;
     struct oven_change change;
     switch (data[0] % 7) {
@@ -85,8 +86,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_failed(&err);
         break;
     case 4:
-        if (op_hello_parse(text, len, &err) != 0)
+        if (op_hello_parse(text, len, manager, &err) != 0)
             check_failed(&err);
+        else
+            must(id_manager_valid(manager));
         break;
     }
     return 0;

@@ -26,13 +26,13 @@ def refused(outcome, name="badRequest"):
 def test_greeting(socket):
     with Link(socket) as link:
         kind, hello = link.receive()
-    assert kind == "LINK_HELLO" and hello["protocol"] == 1
+    assert kind == "LINK_HELLO" and hello["protocol"] == 2
     assert hello["program"].startswith("codeland-worker ")
 
 
 def test_another_protocol(socket):
     with Link(socket, greet=False) as link:
-        link.send(frame("LINK_HELLO", {"protocol": 2, "program": "of the future"}))
+        link.send(frame("LINK_HELLO", {"protocol": 3, "program": "of the future"}))
         message = refused(collect(link), "workerBadGateway")
     assert "of the future" in message and "2" in message and "1" in message
 

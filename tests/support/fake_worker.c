@@ -245,7 +245,7 @@ struct fake_worker *fake_worker_create(uv_loop_t *loop, const char *path)
     fake->script = echo_script;
     fake->available = 5;
     strcpy(fake->status, "idle");
-    fake_worker_hello(fake, FRAME_LINK_HELLO, "{\"protocol\":1,\"program\":\"fake\"}");
+    fake_worker_hello(fake, FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"fake\"}");
     fake->listener = mem_new(uv_pipe_t);
     fake->ticker = mem_new(uv_timer_t);
     uv_pipe_init(loop, fake->listener, 0);

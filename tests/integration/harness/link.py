@@ -25,6 +25,7 @@ NUMBERS = {
 }
 NAMES = {number: name for name, number in NUMBERS.items()}
 DATA_MAX = 65536
+MANAGER = "0" * 32  # of those that speak to a worker without a manager
 OUTPUT_MAX = 1 << 20
 
 
@@ -48,7 +49,7 @@ class Link:
         self.socket.connect(path)
         self._read = b""
         if greet:
-            self.send(frame("LINK_HELLO", {"protocol": 1, "program": "test"}))
+            self.send(frame("LINK_HELLO", {"protocol": 2, "program": "test", "manager": MANAGER}))
 
     def __enter__(self):
         return self

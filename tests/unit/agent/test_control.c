@@ -16,7 +16,7 @@ static void test_hello(void **state)
     cell_unlisten(&cell);
     cell_listen(&cell);
     cell_accept(&cell, &hello);
-    assert_int_equal(hello.version, PROTOCOL_VERSION);
+    assert_int_equal(hello.version, AGENT_PROTOCOL);
     assert_int_equal(hello.operations, 2);
     cell_stop(&cell);
 }

@@ -55,7 +55,7 @@ static void check_lengths(decoder decode, size_t len)
 static void hello(void **state)
 {
     (void)state;
-    struct agent_hello in = {PROTOCOL_VERSION, UINT32_MAX}, out;
+    struct agent_hello in = {AGENT_PROTOCOL, UINT32_MAX}, out;
     size_t len = agent_hello_encode(&in, payload, sizeof(payload));
     assert_true((int64_t)len <= frame_max_len(FRAME_AGENT_HELLO));
     assert_true(agent_hello_decode(payload, len, &out));

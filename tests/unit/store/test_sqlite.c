@@ -187,7 +187,7 @@ static void file_is_private_durable_and_marked(void **state)
     assert_int_equal(query(db, "PRAGMA synchronous"), 2);
     assert_int_equal(query(db, "PRAGMA foreign_keys"), 1);
     assert_int_equal(query(db, "PRAGMA application_id"), 0x434C4E44);
-    assert_int_equal(query(db, "PRAGMA user_version"), 2);
+    assert_int_equal(query(db, "PRAGMA user_version"), 3);
     assert_int_equal(query(db, "SELECT count(*) FROM pragma_journal_mode WHERE 1"), 1);
     assert_int_equal(query(db, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
     sqlite_close(db);
@@ -233,7 +233,7 @@ static void newer_schema_is_refused(void **state)
     (void)state;
     sqlite_close(open_ok(path()));
     meddle(path(), "PRAGMA user_version = 99");
-    refused_untouched(ERR_INTERNAL, "schema 99 and this program knows up to 2");
+    refused_untouched(ERR_INTERNAL, "schema 99 and this program knows up to 3");
     meddle(path(), "PRAGMA user_version = -1");
     refused_untouched(ERR_INTERNAL, "schema -1");
 }
@@ -243,7 +243,7 @@ static void database_of_another_program_is_refused(void **state)
     (void)state;
     meddle(path(), "CREATE TABLE token (id); INSERT INTO token VALUES (1)");
     refused_untouched(ERR_INTERNAL, "another program");
-    meddle(path(), "DROP TABLE token; PRAGMA user_version = 2");
+    meddle(path(), "DROP TABLE token; PRAGMA user_version = 3");
     refused_untouched(ERR_INTERNAL, "another program");
     meddle(path(), "PRAGMA user_version = 0; PRAGMA application_id = 7");
     refused_untouched(ERR_INTERNAL, "another program");
@@ -443,11 +443,41 @@ static void first_schema_is_brought_up_to_date(void **state)
     struct token token = token_of(1);
     assert_ok(sqlite_add_token(db, &token, &err), err);
     sqlite_close(db);
-    meddle(path(), "DROP TABLE worker; DROP TABLE drained_worker; PRAGMA user_version = 1");
+    meddle(path(), "DROP TABLE worker; DROP TABLE drained_worker; DROP TABLE identity;"
+                   "PRAGMA user_version = 1");
     db = open_ok(path());
     assert_int_equal(count_of(db), 1);
     add_worker(db, "a", 1);
     assert_workers(db, "a{\"name\":\"a\"};");
+    char id[MANAGER_ID_LEN + 1];
+    assert_ok(sqlite_read_identity(db, id, &err), err);
+    sqlite_close(db);
+}
+
+/* Made with the file, the same for as long as that lasts, and another in every other. */
+static void identity_is_made_once(void **state)
+{
+    char id[MANAGER_ID_LEN + 1], again[MANAGER_ID_LEN + 1];
+    (void)state;
+    sqlite3 *db = open_ok(path());
+    assert_ok(sqlite_read_identity(db, id, &err), err);
+    assert_true(id_manager_valid(id));
+    sqlite_close(db);
+    db = open_ok(path());
+    assert_ok(sqlite_read_identity(db, again, &err), err);
+    assert_string_equal(again, id);
+    sqlite_close(db);
+    db = open_ok(":memory:");
+    assert_ok(sqlite_read_identity(db, again, &err), err);
+    assert_string_not_equal(again, id);
+    sqlite_close(db);
+    meddle(path(), "UPDATE identity SET id = 'Z' || substr(id, 2)");
+    db = open_ok(path());
+    assert_fails(sqlite_read_identity(db, id, &err), err, ERR_INTERNAL, "a bad one");
+    sqlite_close(db);
+    meddle(path(), "DELETE FROM identity");
+    db = open_ok(path());
+    assert_fails(sqlite_read_identity(db, id, &err), err, ERR_INTERNAL, "there is none");
     sqlite_close(db);
 }
 
@@ -475,6 +505,7 @@ int main(void)
         TEST(full_disk_loses_nothing),
         TEST(workers_come_back_as_they_were),
         TEST(first_schema_is_brought_up_to_date),
+        TEST(identity_is_made_once),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

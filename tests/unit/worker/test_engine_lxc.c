@@ -674,7 +674,7 @@ static pid_t pretend(uid_t uid)
     assert_true(pid >= 0);
     if (pid > 0)
         return pid;
-    const struct agent_hello hello = {.version = PROTOCOL_VERSION};
+    const struct agent_hello hello = {.version = AGENT_PROTOCOL};
     unsigned char frame[FRAME_HEADER_LEN + 64];
     size_t len = agent_hello_encode(&hello, frame + FRAME_HEADER_LEN, 64);
     frame_put_header(frame, FRAME_AGENT_HELLO, 0, (uint32_t)len);

@@ -177,10 +177,10 @@ static void next_worker_has_the_warm_and_the_kept(void **state)
     open_worker(&stage);
     assert_int_equal(adopt(stage.journal, &like, true), 2);
     pass_ms(&stage, 10);
-    runner = roster_find(stage.roster, warm);
+    runner = roster_find(stage.roster, "", warm);
     assert_int_equal(runner->state, RUNNER_AVAILABLE);
     assert_true(runner->adopted && !runner->kept);
-    runner = roster_find(stage.roster, "demo");
+    runner = roster_find(stage.roster, "", "demo");
     assert_int_equal(runner->state, RUNNER_IN_USE);
     assert_true(runner->kept);
     assert_string_equal(runner->owner, "ann");
@@ -224,7 +224,7 @@ static void one_with_a_network_is_adopted_only_where_it_may_have_one(void **stat
         open_worker(&stage);
         assert_int_equal(adopt(stage.journal, &like, may), may);
         pass_ms(&stage, 10);
-        runner = roster_find(stage.roster, "demo");
+        runner = roster_find(stage.roster, "", "demo");
         assert_int_equal(runner && runner->spec.networked, may);
         assert_int_equal(entries(&stage), may);
         finish(&stage);
@@ -243,7 +243,7 @@ static void one_that_is_not_there_any_more_loses_its_entry(void **state)
     open_worker(&stage);
     assert_int_equal(adopt(stage.journal, &like, true), 1);
     pass_ms(&stage, 10);
-    assert_null(roster_find(stage.roster, "demo"));
+    assert_null(roster_find(stage.roster, "", "demo"));
     assert_int_equal(entries(&stage), 0);
     finish(&stage);
 }
@@ -260,7 +260,7 @@ static void warm_one_with_another_disk_is_of_no_use(void **state)
     open_worker(&stage);
     other.disk_bytes *= 2;
     assert_int_equal(adopt(stage.journal, &other, true), 1);
-    assert_int_equal(roster_find(stage.roster, "demo")->spec.disk_bytes, like.disk_bytes);
+    assert_int_equal(roster_find(stage.roster, "", "demo")->spec.disk_bytes, like.disk_bytes);
     assert_int_equal(entries(&stage), 1);
     finish(&stage);
 }
@@ -336,7 +336,38 @@ static void two_entries_for_one_name_or_slot(void **state)
     }
     assert_int_equal(adopt(stage.journal, &like, true), 1);
     assert_int_equal(entries(&stage), 1);
-    assert_non_null(roster_find(stage.roster, "demo"));
+    assert_non_null(roster_find(stage.roster, "", "demo"));
+    finish(&stage);
+}
+
+#define ANN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define BEN "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+/* Two managers' runners of one name, and one of a worker that knew of no managers. */
+static void whose_they_are_is_remembered(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    static const char *const managers[] = {ANN, BEN, ""};
+    for (size_t i = 0; i < 3; i++) {
+        struct err err;
+        struct runner *runner = cook_warm(&stage);
+        runner_take(runner);
+        runner_give(runner, managers[i]);
+        assert_ok(runner_keep(runner, "demo", "ann", &err), err);
+        runner->operations = (uint32_t)i + 1;
+        assert_ok(journal_update(stage.journal, runner, &err), err);
+    }
+    close_worker(&stage);
+    open_worker(&stage);
+    assert_int_equal(adopt(stage.journal, &like, true), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct runner *runner = roster_find(stage.roster, managers[i], "demo");
+        assert_non_null(runner);
+        assert_string_equal(runner->manager, managers[i]);
+        assert_int_equal(runner->operations, i + 1);
+    }
     finish(&stage);
 }
 
@@ -364,7 +395,7 @@ static void full_disk_costs_adoption_and_nothing_else(void **state)
     close_worker(&stage);
     open_worker(&stage);
     assert_int_equal(adopt(stage.journal, &like, true), 1);
-    assert_non_null(roster_find(stage.roster, "demo"));
+    assert_non_null(roster_find(stage.roster, "", "demo"));
     finish(&stage);
 }
 
@@ -425,6 +456,7 @@ int main(void)
         cmocka_unit_test(entries_that_make_no_sense_are_removed),
         cmocka_unit_test(two_entries_for_one_name_or_slot),
         cmocka_unit_test(without_descriptors_nothing_is_lost),
+        cmocka_unit_test(whose_they_are_is_remembered),
         cmocka_unit_test(full_disk_costs_adoption_and_nothing_else),
         cmocka_unit_test(folder_that_cannot_be_made),
     };

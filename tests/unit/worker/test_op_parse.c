@@ -319,15 +319,37 @@ static void zombies(void **state)
 static void hello(void **state)
 {
     struct err err;
-    const char *good = "{\"protocol\":1,\"program\":\"codeland 9\",\"later\":true}";
-    const char *other = "{\"protocol\":2,\"program\":\"codeland 9\"}";
+    char manager[MANAGER_ID_LEN + 1];
+    const char *good = json_of("{'protocol':2,'program':'codeland 9','later':true,"
+                               "'manager':'0123456789abcdef0123456789abcdef'}");
     (void)state;
-    assert_ok(op_hello_parse(good, strlen(good), &err), err);
-    assert_fails(op_hello_parse(other, strlen(other), &err), err, ERR_BAD_GATEWAY,
-                 "codeland 9 speaks protocol 2, this worker 1");
-    assert_fails(op_hello_parse("{\"program\":\"x\"}", 15, &err), err, ERR_BAD_REQUEST,
-                 "protocol: is missing");
-    assert_fails(op_hello_parse("\xff", 1, &err), err, ERR_BAD_REQUEST, "not JSON");
+    assert_ok(op_hello_parse(good, strlen(good), manager, &err), err);
+    assert_string_equal(manager, "0123456789abcdef0123456789abcdef");
+    static const struct {
+        const char *text, *words;
+        enum err_code code;
+    } cases[] = {
+        {"{'protocol':3,'program':'codeland 9'}", "codeland 9 speaks protocol 3, this worker 2",
+         ERR_BAD_GATEWAY},
+        {"{'protocol':1,'program':'codeland 0'}", "codeland 0 speaks protocol 1, this worker 2",
+         ERR_BAD_GATEWAY},
+        {"{'program':'x'}", "protocol: is missing", ERR_BAD_REQUEST},
+        {"{'protocol':2}", "program: is missing", ERR_BAD_REQUEST},
+        {"{'protocol':2,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
+        {"{'protocol':2,'program':'x','manager':7}", "manager", ERR_BAD_REQUEST},
+        {"{'protocol':2,'program':'x','manager':''}", "manager: must be 32 hex digits",
+         ERR_BAD_REQUEST},
+        {"{'protocol':2,'program':'x','manager':'0123456789abcdef0123456789abcdef0'}",
+         "manager: must be 32 hex digits", ERR_BAD_REQUEST},
+        {"{'protocol':2,'program':'x','manager':'0123456789ABCDEF0123456789ABCDEF'}",
+         "manager: must be 32 hex digits", ERR_BAD_REQUEST},
+        {"\xff", "not JSON", ERR_BAD_REQUEST},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *text = json_of(cases[i].text);
+        assert_fails(op_hello_parse(text, strlen(text), manager, &err), err, cases[i].code,
+                     cases[i].words);
+    }
 }
 
 int main(void)

@@ -896,8 +896,13 @@ static void note(const struct engine_fake_view *view, void *data)
 
 static struct runner *adopt(const struct journal *journal, unsigned i, bool kept)
 {
-    return roster_adopt(rig.roster, &journal->specs[i], journal->specs[i].name, "base", "alice",
-                        kept, 0, journal->pids[i], NULL);
+    const struct runner_record record = {.name = journal->specs[i].name,
+                                         .template_name = "base",
+                                         .manager = "",
+                                         .owner = "alice",
+                                         .kept = kept,
+                                         .init_pid = journal->pids[i]};
+    return roster_adopt(rig.roster, &journal->specs[i], &record, NULL);
 }
 
 static void test_adopted_runners_are_not_cooked_again(void **state)

@@ -166,7 +166,8 @@ static void check_roster(const struct census *census)
     engine_fake_each(rig.fake, check_container, (void *)census);
     for (unsigned i = 0; i < census->count; i++) {
         const struct runner *runner = census->all[i];
-        require(roster_find(rig.roster, runner->name) == runner, "%s is not found", runner->name);
+        require(roster_find(rig.roster, "", runner->name) == runner, "%s is not found",
+                runner->name);
         bool used = was_handed(runner->spec.name);
         if (runner->state == RUNNER_AVAILABLE)
             require(!used, "%s is warm, and was used before", runner->name);
@@ -420,7 +421,8 @@ static void keep_one(void)
     if (taken)
         require(err.code == ERR_NAME_TAKEN, "keep as %s: %s", name, err.msg);
     else
-        require(runner->kept && roster_find(rig.roster, name) == runner, "%s is not found", name);
+        require(runner->kept && roster_find(rig.roster, "", name) == runner, "%s is not found",
+                name);
 }
 
 static void kill_one(void)
@@ -541,11 +543,18 @@ static void restart(void)
         spec.rootfs = rig.config.template.rootfs;
         struct err err;
         const struct runner *runner =
-            roster_adopt(rig.roster, &spec, old->name, old->template_name, old->owner, old->kept,
-                         old->operations, journal.pids[i], &err);
+            roster_adopt(rig.roster, &spec,
+                         &(struct runner_record){.name = old->name,
+                                                 .template_name = old->template_name,
+                                                 .manager = old->manager,
+                                                 .owner = old->owner,
+                                                 .kept = old->kept,
+                                                 .operations = old->operations,
+                                                 .init_pid = journal.pids[i]},
+                         &err);
         require(runner, "not adopted: %s", err.msg);
-        require(!runner->kept || roster_find(rig.roster, old->name) == runner, "%s is not found",
-                old->name);
+        require(!runner->kept || roster_find(rig.roster, "", old->name) == runner,
+                "%s is not found", old->name);
     }
     roster_engine(rig.roster)->ops->zombies(roster_engine(rig.roster), remove_zombie, NULL);
 }

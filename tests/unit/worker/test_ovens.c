@@ -504,15 +504,25 @@ static void test_adopted_runners_of_an_earlier_build_are_not_handed_out(void **s
     rig_start(&rig);
     put("native", 2);
     warm.rootfs = kept.rootfs = "/templates/native/rootfs";
-    assert_non_null(
-        roster_adopt(rig.roster, &warm, warm.name, "native", "", false, 0, pids[0], &err));
-    assert_non_null(
-        roster_adopt(rig.roster, &kept, "demo", "native", "ann", true, 1, pids[1], &err));
+    const struct runner_record warm_record = {.name = warm.name,
+                                              .template_name = "native",
+                                              .manager = "",
+                                              .owner = "",
+                                              .init_pid = pids[0]};
+    const struct runner_record kept_record = {.name = "demo",
+                                              .template_name = "native",
+                                              .manager = "",
+                                              .owner = "ann",
+                                              .kept = true,
+                                              .operations = 1,
+                                              .init_pid = pids[1]};
+    assert_non_null(roster_adopt(rig.roster, &warm, &warm_record, &err));
+    assert_non_null(roster_adopt(rig.roster, &kept, &kept_record, &err));
     roster_engine(rig.roster)->ops->zombies(roster_engine(rig.roster), remove_zombie, NULL);
-    assert_int_equal(roster_find(rig.roster, warm.name)->state, RUNNER_FREEING);
+    assert_int_equal(roster_find(rig.roster, "", warm.name)->state, RUNNER_FREEING);
     rig_pass_ms(&rig, 100);
-    assert_null(roster_find(rig.roster, warm.name));
-    assert_int_equal(roster_find(rig.roster, "demo")->state, RUNNER_IN_USE);
+    assert_null(roster_find(rig.roster, "", warm.name));
+    assert_int_equal(roster_find(rig.roster, "", "demo")->state, RUNNER_IN_USE);
     assert_int_equal(of("native").available, 1);
     assert_int_equal(of("native").in_use, 1);
 }

@@ -104,7 +104,7 @@ static void expect_failure(struct peer *peer, enum err_code code, const char *wo
 
 static struct runner *find(struct stage *stage, const char *name)
 {
-    return roster_find(stage->rig.services.roster, name);
+    return roster_find(stage->rig.services.roster, RIG_MANAGER, name);
 }
 
 /* Keeps a runner as "demo" and starts a program on it, whose STARTED has come. */

@@ -100,7 +100,7 @@ static void test_from_cooking_to_gone(void **state)
     assert_non_null(runner->handle);
     assert_false(runner->adopted);
     assert_false(runner->kept);
-    assert_ptr_equal(roster_find(roster, runner->name), runner);
+    assert_ptr_equal(roster_find(roster, "", runner->name), runner);
 
     pass_ms(7);
     assert_int_equal(runner->state, RUNNER_AVAILABLE);
@@ -118,7 +118,7 @@ static void test_from_cooking_to_gone(void **state)
     char name[NAME_MAX_LEN + 1];
     strcpy(name, runner->name);
     pass_ms(4);
-    assert_null(roster_find(roster, name));
+    assert_null(roster_find(roster, "", name));
     assert_int_equal(roster_total(roster), 0);
     assert_string_equal(heard_all.text, "cooking>cooking cooking>available available>inUse "
                                         "inUse>freeing freeing>gone ");
@@ -275,22 +275,22 @@ static void test_keep_gives_a_name(void **state)
     assert_string_equal(runner->owner, "alice");
     assert_string_equal(runner->name, "demo");
     assert_string_equal(runner->spec.name, own);
-    assert_ptr_equal(roster_find(roster, "demo"), runner);
-    assert_null(roster_find(roster, own));
+    assert_ptr_equal(roster_find(roster, "", "demo"), runner);
+    assert_null(roster_find(roster, "", own));
 
     /* Again: its earlier name is free, its own is still its own. */
     assert_ok(runner_keep(runner, "other", "bob", &err), err);
-    assert_null(roster_find(roster, "demo"));
+    assert_null(roster_find(roster, "", "demo"));
     assert_ok(runner_keep(runner, "other", "bob", &err), err);
     assert_ok(runner_keep(runner, NULL, "bob", &err), err);
-    assert_ptr_equal(roster_find(roster, own), runner);
-    assert_null(roster_find(roster, "other"));
+    assert_ptr_equal(roster_find(roster, "", own), runner);
+    assert_null(roster_find(roster, "", "other"));
     assert_ok(runner_keep(runner, "demo", runner->owner, &err), err);
 
     runner_destroy(runner);
-    assert_ptr_equal(roster_find(roster, "demo"), runner);
+    assert_ptr_equal(roster_find(roster, "", "demo"), runner);
     pass_ms(4);
-    assert_null(roster_find(roster, "demo"));
+    assert_null(roster_find(roster, "", "demo"));
     assert_ok(runner_keep(cook_taken(), "demo", "carol", &err), err);
 }
 
@@ -346,8 +346,68 @@ static struct runner *adopt(const char *container, unsigned slot, const char *na
                             uint32_t operations)
 {
     struct engine_spec old = old_spec(container, slot);
-    return roster_adopt(roster, &old, name, "base", kept ? "alice" : NULL, kept, operations, 0,
-                        &err);
+    const struct runner_record record = {.name = name,
+                                         .template_name = "base",
+                                         .manager = "",
+                                         .owner = kept ? "alice" : "",
+                                         .kept = kept,
+                                         .operations = operations};
+    return roster_adopt(roster, &old, &record, &err);
+}
+
+#define ANN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define BEN "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static struct runner *taken_for(const char *manager)
+{
+    struct runner *runner = cook_warm();
+    runner_take(runner);
+    runner_give(runner, manager);
+    return runner;
+}
+
+/* What is idle is everybody's; what is taken, and whatever it is called, is one manager's. */
+static void test_managers_see_their_own(void **state)
+{
+    (void)state;
+    struct runner *idle = cook_warm();
+    assert_true(runner_seen_by(idle, ANN) && runner_seen_by(idle, BEN));
+    assert_ptr_equal(roster_find(roster, ANN, idle->name), idle);
+    assert_ptr_equal(roster_find(roster, BEN, idle->name), idle);
+    struct runner *a = taken_for(ANN), *b = taken_for(BEN);
+    assert_ptr_equal(roster_find(roster, ANN, a->name), a);
+    assert_null(roster_find(roster, BEN, a->name));
+    assert_ok(runner_keep(a, "demo", "ann", &err), err);
+    assert_ok(runner_keep(b, "demo", "ben", &err), err);
+    assert_ptr_equal(roster_find(roster, ANN, "demo"), a);
+    assert_ptr_equal(roster_find(roster, BEN, "demo"), b);
+    assert_null(roster_find(roster, "", "demo"));
+    assert_null(roster_find(roster, ANN, a->spec.name));
+    struct runner *third = taken_for(ANN);
+    assert_fails(runner_keep(third, "demo", "ann", &err), err, ERR_NAME_TAKEN, "demo");
+    /* A container's name is nobody's to choose. */
+    assert_fails(runner_keep(third, b->spec.name, "ann", &err), err, ERR_NAME_TAKEN, b->spec.name);
+    assert_fails(runner_keep(third, idle->name, "ann", &err), err, ERR_NAME_TAKEN, idle->name);
+    runner_destroy(a);
+    pass_ms(1000);
+    assert_null(roster_find(roster, ANN, "demo"));
+    assert_ptr_equal(roster_find(roster, BEN, "demo"), b);
+    assert_ok(runner_keep(third, "demo", "ann", &err), err);
+    assert_ptr_equal(roster_find(roster, ANN, "demo"), third);
+}
+
+/* One that is kept and has no manager is nobody's, not everybody's. */
+static void test_kept_without_a_manager_is_seen_by_none(void **state)
+{
+    (void)state;
+    struct runner *runner = cook_warm();
+    runner_take(runner);
+    assert_ok(runner_keep(runner, "demo", "ann", &err), err);
+    assert_false(runner_seen_by(runner, ANN));
+    assert_null(roster_find(roster, ANN, "demo"));
+    runner_give(runner, ANN);
+    assert_ptr_equal(roster_find(roster, ANN, "demo"), runner);
+    assert_false(runner_seen_by(runner, BEN));
 }
 
 /* A worker that ends and one that starts on the same machine. */
@@ -376,8 +436,8 @@ static void test_adopted_runners_come_back(void **state)
     assert_int_equal(a->state, RUNNER_COOKING);
     assert_int_equal(b->state, RUNNER_COOKING);
     assert_int_equal(c->state, RUNNER_FREEING); /* somebody's code ran in it */
-    assert_ptr_equal(roster_find(roster, "demo"), b);
-    assert_null(roster_find(roster, kept));
+    assert_ptr_equal(roster_find(roster, "", "demo"), b);
+    assert_null(roster_find(roster, "", kept));
     pass_ms(5);
     assert_int_equal(a->state, RUNNER_AVAILABLE);
     assert_int_equal(b->state, RUNNER_IN_USE);
@@ -418,11 +478,19 @@ static void test_adopt_checks_what_it_is_given(void **state)
     assert_int_equal(err.code, ERR_BAD_REQUEST);
     assert_contains(err.msg, "65536");
     struct engine_spec old = old_spec("cr-lost", 1);
-    assert_null(roster_adopt(roster, &old, "cr-lost", "a b", "", false, 0, 0, &err));
+    struct runner_record record = {
+        .name = "cr-lost", .template_name = "a b", .manager = "", .owner = ""};
+    assert_null(roster_adopt(roster, &old, &record, &err));
     char owner[RUNNER_OWNER_MAX + 2] = "";
     memset(owner, 'o', RUNNER_OWNER_MAX + 1);
-    assert_null(roster_adopt(roster, &old, "cr-lost", "base", owner, true, 0, 0, &err));
+    record = (struct runner_record){
+        .name = "cr-lost", .template_name = "base", .manager = "", .owner = owner, .kept = true};
+    assert_null(roster_adopt(roster, &old, &record, &err));
     assert_contains(err.msg, "64");
+    record.owner = "alice";
+    record.manager = "../manager";
+    assert_null(roster_adopt(roster, &old, &record, &err));
+    assert_contains(err.msg, "manager: not 32 hex digits");
     assert_int_equal(roster_total(roster), 1);
 }
 
@@ -606,7 +674,7 @@ static void test_ten_thousand(void **state)
     pass_ms(7);
     assert_int_equal(roster_count(roster, RUNNER_AVAILABLE), MANY);
     for (unsigned i = 0; i < MANY; i++)
-        assert_ptr_equal(roster_find(roster, all[i]->name), all[i]);
+        assert_ptr_equal(roster_find(roster, "", all[i]->name), all[i]);
     for (unsigned i = 0; i < MANY; i += 2)
         runner_destroy(all[i]);
     pass_ms(4);
@@ -642,6 +710,8 @@ int main(void)
         T(keep_gives_a_name),
         T(keep_refuses_a_name_in_use),
         T(keep_checks_what_it_is_given),
+        T(managers_see_their_own),
+        T(kept_without_a_manager_is_seen_by_none),
         T(adopted_runners_come_back),
         T(an_adopted_runner_that_is_not_there),
         T(adopt_checks_what_it_is_given),

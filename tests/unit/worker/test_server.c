@@ -3,6 +3,7 @@
 #include "../../../src/common/json.h"
 #include "../../../src/common/mem.h"
 #include "../../../src/worker/footprint.h"
+#include "../../../src/worker/journal.h"
 #include "../../support/scratch.h"
 #include "worker_rig.h"
 
@@ -37,14 +38,19 @@ static void serve(struct stage *stage)
         fail_msg("%s", err.msg);
 }
 
-static void begin(struct stage *stage, const struct fake_script *script)
+static void open_stage(struct stage *stage, const struct fake_script *script)
 {
-    *stage = (struct stage){.a = {.fd = -1}, .b = {.fd = -1}};
-    worker_rig_init(&stage->rig);
     worker_rig_open(&stage->rig);
     worker_rig_script(&stage->rig, script);
     worker_rig_warm(&stage->rig, 1);
     serve(stage);
+}
+
+static void begin(struct stage *stage, const struct fake_script *script)
+{
+    *stage = (struct stage){.a = {.fd = -1}, .b = {.fd = -1}};
+    worker_rig_init(&stage->rig);
+    open_stage(stage, script);
 }
 
 static void finish(struct stage *stage)
@@ -68,16 +74,18 @@ static const char *text_of(const json_t *json, const char *key)
     return json_is_string(value) ? json_string_value(value) : "(none)";
 }
 
+#define HELLO_OF(manager) "{\"protocol\":2,\"program\":\"test\",\"manager\":\"" manager "\"}"
+
 static void expect_hello(struct peer *peer)
 {
     cleanup_json json_t *hello = peer_expect_json(peer, FRAME_LINK_HELLO);
-    assert_int_equal(json_integer_value(json_object_get(hello, "protocol")), 1);
+    assert_int_equal(json_integer_value(json_object_get(hello, "protocol")), PROTOCOL_VERSION);
     assert_contains(text_of(hello, "program"), "codeland-worker ");
 }
 
 static void send_hello(struct peer *peer)
 {
-    peer_send_text(peer, FRAME_LINK_HELLO, "{\"protocol\":1,\"program\":\"test\"}");
+    peer_send_text(peer, FRAME_LINK_HELLO, HELLO_OF(RIG_MANAGER));
 }
 
 /* Connects and begins an operation. */
@@ -85,6 +93,18 @@ static void ask(struct stage *stage, struct peer *peer, enum frame_type type, co
 {
     call(stage, peer);
     send_hello(peer);
+    peer_send_text(peer, type, worker_rig_json(message));
+    expect_hello(peer);
+}
+
+#define OTHER "ffffffffffffffffffffffffffffffff"
+
+/* The same as another manager. */
+static void ask_as_other(struct stage *stage, struct peer *peer, enum frame_type type,
+                         const char *message)
+{
+    call(stage, peer);
+    peer_send_text(peer, FRAME_LINK_HELLO, HELLO_OF(OTHER));
     peer_send_text(peer, type, worker_rig_json(message));
     expect_hello(peer);
 }
@@ -111,7 +131,7 @@ static void keep_demo(struct stage *stage)
 
 static struct runner *find(struct stage *stage, const char *name)
 {
-    return roster_find(stage->rig.services.roster, name);
+    return roster_find(stage->rig.services.roster, RIG_MANAGER, name);
 }
 
 /* ---- connections ---- */
@@ -207,7 +227,7 @@ static void hello_and_then_a_pause(void **state)
 static void connection_in_small_pieces(void **state)
 {
     struct stage stage;
-    static const char hello[] = "{\"protocol\":1,\"program\":\"test\"}";
+    static const char hello[] = HELLO_OF(RIG_MANAGER);
     unsigned char bytes[FRAME_HEADER_LEN + sizeof(hello)];
     (void)state;
     begin(&stage, &quick);
@@ -232,10 +252,13 @@ static void what_does_not_begin_with_hello_is_refused(void **state)
         enum err_code code;
     } cases[] = {
         {FRAME_RUN, RUN "}", "RUN came before LINK_HELLO", ERR_BAD_REQUEST},
-        {FRAME_LINK_HELLO, "{'protocol':2,'program':'new'}", "new speaks protocol 2",
+        {FRAME_LINK_HELLO, "{'protocol':3,'program':'new'}", "new speaks protocol 3",
          ERR_BAD_GATEWAY},
         {FRAME_LINK_HELLO, "hello", "not JSON", ERR_BAD_REQUEST},
         {FRAME_LINK_HELLO, "{}", "protocol: is missing", ERR_BAD_REQUEST},
+        {FRAME_LINK_HELLO, "{'protocol':2,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
+        {FRAME_LINK_HELLO, "{'protocol':2,'program':'x','manager':'../x'}",
+         "manager: must be 32 hex digits", ERR_BAD_REQUEST},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -301,15 +324,22 @@ static void garbage_closes_the_connection_and_nothing_else(void **state)
 
 /* ---- DESTROY ---- */
 
+#define HOUR_US (3600 * (mono_us)US_PER_SEC)
+
+static void all_stay(uint64_t nth, const struct engine_spec *spec, struct engine_fake_fate *fate,
+                     void *data)
+{
+    (void)nth, (void)spec, (void)data;
+    fate->gone_us = HOUR_US;
+}
+
 static void destroy_is_answered_when_the_runner_is_gone(void **state)
 {
-    struct stage stage;
+    struct stage stage = {.a = {.fd = -1}, .b = {.fd = -1}};
     (void)state;
-    begin(&stage, &silent);
-    /* It goes late enough for the second to find it going. */
-    engine_fake_set_fate(stage.rig.fake, &(struct engine_fake_fate){.ready_us = US_PER_MS,
-                                                                    .die_us = ENGINE_FAKE_NEVER,
-                                                                    .gone_us = US_PER_SEC});
+    worker_rig_init(&stage.rig);
+    engine_fake_on_create(stage.rig.fake, all_stay, NULL);
+    open_stage(&stage, &silent);
     keep_demo(&stage);
     /* Twice at once, with a program going on. */
     struct peer exec;
@@ -318,6 +348,11 @@ static void destroy_is_answered_when_the_runner_is_gone(void **state)
     json_decref(peer_expect_json(&exec, FRAME_STARTED));
     ask(&stage, &stage.a, FRAME_DESTROY, "{'runner':'demo'}");
     ask(&stage, &stage.b, FRAME_DESTROY, "{'runner':'demo'}");
+    struct peer later; /* what was sent before it has been read by the time it is answered */
+    ask(&stage, &later, FRAME_ZOMBIES, "{}");
+    json_decref(peer_expect_json(&later, FRAME_RESULT));
+    peer_close(&later);
+    engine_fake_advance(stage.rig.fake, HOUR_US);
     cleanup_json json_t *first = peer_expect_json(&stage.a, FRAME_RESULT);
     assert_string_equal(text_of(first, "runner"), "demo");
     assert_null(find(&stage, "demo"));
@@ -331,6 +366,106 @@ static void destroy_is_answered_when_the_runner_is_gone(void **state)
     peer_close(&stage.a);
     ask(&stage, &stage.a, FRAME_DESTROY, "{'runner':'demo'}");
     expect_failure(&stage.a, ERR_RUNNER_NOT_FOUND, "demo");
+    finish(&stage);
+}
+
+/* ---- two managers ---- */
+
+static void remember_warm(struct runner *runner, void *data)
+{
+    struct runner **found = data;
+    if (runner->state == RUNNER_AVAILABLE)
+        *found = runner;
+}
+
+static void each_manager_has_its_own_runners(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage, &quick);
+    keep_demo(&stage);
+    struct runner *ours = find(&stage, "demo");
+    ask_as_other(&stage, &stage.b, FRAME_EXEC,
+                 "{'id':'e','runner':'demo','argv':['sh'],'timeMs':60000,'outputBytes':10}");
+    expect_failure(&stage.b, ERR_RUNNER_NOT_FOUND, "demo");
+    peer_close(&stage.b);
+    ask_as_other(&stage, &stage.b, FRAME_DESTROY, "{'runner':'demo'}");
+    expect_failure(&stage.b, ERR_RUNNER_NOT_FOUND, "demo");
+    peer_close(&stage.b);
+    /* One of the same name, which does not matter to the first. */
+    ask_as_other(&stage, &stage.b, FRAME_RUN, KEEP);
+    json_decref(peer_expect_json(&stage.b, FRAME_RESULT));
+    peer_close(&stage.b);
+    const struct runner *theirs = roster_find(stage.rig.services.roster, OTHER, "demo");
+    assert_true(theirs && theirs != ours);
+    ask_as_other(&stage, &stage.b, FRAME_RUN, KEEP);
+    expect_failure(&stage.b, ERR_NAME_TAKEN, "demo");
+    peer_close(&stage.b);
+    ask_as_other(&stage, &stage.b, FRAME_DESTROY, "{'runner':'demo'}");
+    json_decref(peer_expect_json(&stage.b, FRAME_RESULT));
+    assert_null(roster_find(stage.rig.services.roster, OTHER, "demo"));
+    assert_ptr_equal(find(&stage, "demo"), ours);
+    assert_int_equal(ours->state, RUNNER_IN_USE);
+    finish(&stage);
+}
+
+/* Whose connections end changes nothing for the other's program. */
+static void the_end_of_one_manager_is_not_the_others(void **state)
+{
+    struct stage stage;
+    struct peer watcher;
+    (void)state;
+    begin(&stage, &silent);
+    keep_demo(&stage);
+    struct runner *ours = find(&stage, "demo");
+    ask_as_other(&stage, &watcher, FRAME_WATCH, "{}");
+    json_decref(peer_expect_json(&watcher, FRAME_SNAPSHOT));
+    ask_as_other(&stage, &stage.b, FRAME_RUN, RUN "}");
+    json_decref(peer_expect_json(&stage.b, FRAME_STARTED));
+    ask(&stage, &stage.a, FRAME_EXEC,
+        "{'id':'e','runner':'demo','argv':['sh'],'timeMs':60000,'outputBytes':10}");
+    json_decref(peer_expect_json(&stage.a, FRAME_STARTED));
+    assert_int_equal(worker_rig_count(&stage.rig, RUNNER_IN_USE), 2);
+    peer_close(&stage.b);
+    peer_close(&watcher);
+    worker_rig_wait(&stage.rig, worker_rig_count(&stage.rig, RUNNER_IN_USE) == 1);
+    assert_ptr_equal(find(&stage, "demo"), ours);
+    assert_int_equal(ours->active, 1);
+    assert_false(peer_has_frame(&stage.a));
+    finish(&stage);
+}
+
+/* The entry of a worker that wrote no manager down: the first that greets has it, for good. */
+static void named_runners_of_an_earlier_version_are_the_first_managers(void **state)
+{
+    struct stage stage;
+    struct err err;
+    (void)state;
+    begin(&stage, &quick);
+    worker_rig_warm(&stage.rig, 1);
+    struct runner *runner = NULL;
+    roster_each(stage.rig.services.roster, remember_warm, &runner);
+    runner_take(runner);
+    assert_ok(runner_keep(runner, "demo", "ann", &err), err);
+    assert_ok(journal_update(stage.rig.services.journal, runner, &err), err);
+    for (int life = 0; life < 2; life++) {
+        server_destroy(stage.server);
+        worker_rig_close(&stage.rig);
+        worker_rig_open(&stage.rig);
+        serve(&stage);
+        if (life == 0) {
+            assert_non_null(roster_find(stage.rig.services.roster, "", "demo"));
+            ask(&stage, &stage.a, FRAME_ZOMBIES, "{}");
+            json_decref(peer_expect_json(&stage.a, FRAME_RESULT));
+            peer_close(&stage.a);
+        }
+        ask_as_other(&stage, &stage.b, FRAME_DESTROY, "{'runner':'demo'}");
+        expect_failure(&stage.b, ERR_RUNNER_NOT_FOUND, "demo");
+        peer_close(&stage.b);
+        runner = find(&stage, "demo");
+        assert_non_null(runner);
+        worker_rig_wait(&stage.rig, runner->state == RUNNER_IN_USE);
+    }
     finish(&stage);
 }
 
@@ -527,6 +662,9 @@ int main(void)
         cmocka_unit_test(what_is_no_operation_is_refused),
         cmocka_unit_test(garbage_closes_the_connection_and_nothing_else),
         cmocka_unit_test(destroy_is_answered_when_the_runner_is_gone),
+        cmocka_unit_test(each_manager_has_its_own_runners),
+        cmocka_unit_test(the_end_of_one_manager_is_not_the_others),
+        cmocka_unit_test(named_runners_of_an_earlier_version_are_the_first_managers),
         cmocka_unit_test(destroy_goes_on_without_who_asked),
         cmocka_unit_test(watchers_hear_of_the_end_before_the_answer),
         cmocka_unit_test(zombies_are_listed_and_removed),

@@ -38,11 +38,11 @@ int main(void)
     if (strcmp(name, "garbage") == 0 && write(fd, "GET / HTTP/1.1\r\n", 16) < 0)
         return 1;
     if (strcmp(name, "hello-twice") == 0) {
-        say_hello(fd, PROTOCOL_VERSION);
-        say_hello(fd, PROTOCOL_VERSION);
+        say_hello(fd, AGENT_PROTOCOL);
+        say_hello(fd, AGENT_PROTOCOL);
     }
     if (strcmp(name, "hello-then-leaves") == 0) {
-        say_hello(fd, PROTOCOL_VERSION);
+        say_hello(fd, AGENT_PROTOCOL);
         close(fd);
     }
     for (;;)

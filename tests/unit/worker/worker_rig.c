@@ -174,7 +174,7 @@ void worker_rig_run(struct worker_rig *rig, struct peer *peer, enum frame_type t
     const char *text = worker_rig_json(message);
     const struct frame frame = {
         .type = (uint8_t)type, .len = (uint32_t)strlen(text), .payload = text};
-    run_begin(rig->services.runs, chan, &frame);
+    run_begin(rig->services.runs, RIG_MANAGER, chan, &frame);
 }
 
 const char *worker_rig_json(const char *text)

@@ -11,6 +11,9 @@
 
 #include <limits.h>
 
+/* Whose operations a test's are. */
+#define RIG_MANAGER "0123456789abcdef0123456789abcdef"
+
 struct worker_rig {
     uv_loop_t loop;
     struct engine_fake *fake;
