@@ -283,6 +283,11 @@ size_t link_conn_queued(const struct link_conn *conn)
     return chan_queued(conn->chan);
 }
 
+bool link_conn_may_have_begun(const struct link_conn *conn)
+{
+    return chan_taken(conn->chan) > FRAME_HEADER_LEN + strlen(conn->link->hello);
+}
+
 void link_conn_pause(struct link_conn *conn)
 {
     chan_pause(conn->chan);

@@ -68,6 +68,9 @@ struct link_conn *link_open(struct link *link, const struct link_conn_ops *ops, 
 void link_conn_send(struct link_conn *conn, enum frame_type type, const void *payload, size_t len);
 size_t link_conn_queued(const struct link_conn *conn);
 
+/* Whether the worker can have seen anything of the operation. */
+bool link_conn_may_have_begun(const struct link_conn *conn);
+
 /* As chan_pause, chan_resume. */
 void link_conn_pause(struct link_conn *conn);
 void link_conn_resume(struct link_conn *conn);

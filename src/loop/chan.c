@@ -36,6 +36,7 @@ struct chan {
     uint64_t until; /* uv_now: of connecting, or of a linger */
     char *in;
     size_t in_len, in_room;
+    uint64_t accepted; /* bytes of frames, sent or queued */
     struct buf out;
     char *writing; /* what libuv is writing, NULL: nothing */
     bool connected, reading, paused, above_high, dispatching, deaf, over, closing;
@@ -394,7 +395,10 @@ void chan_send(struct chan *chan, enum frame_type type, const void *payload, siz
     unsigned char header[FRAME_HEADER_LEN];
     frame_put_header(header, (uint8_t)type, 0, (uint32_t)len);
     size_t sent = write_now(chan, header, payload, len);
-    if (chan->deaf || sent == sizeof(header) + len)
+    if (chan->deaf)
+        return;
+    chan->accepted += sizeof(header) + len;
+    if (sent == sizeof(header) + len)
         return;
     size_t header_sent = sent < sizeof(header) ? sent : sizeof(header);
     size_t payload_sent = sent - header_sent;
@@ -408,6 +412,11 @@ void chan_send(struct chan *chan, enum frame_type type, const void *payload, siz
 size_t chan_queued(const struct chan *chan)
 {
     return chan->out.len + uv_stream_get_write_queue_size(&chan->io.stream);
+}
+
+uint64_t chan_taken(const struct chan *chan)
+{
+    return chan->accepted - chan_queued(chan);
 }
 
 void chan_pause(struct chan *chan)

@@ -64,6 +64,9 @@ void chan_send(struct chan *chan, enum frame_type type, const void *payload, siz
 /* Bytes queued and not yet taken by the kernel. */
 size_t chan_queued(const struct chan *chan);
 
+/* Bytes of frames that the kernel has taken, ever; the peer cannot have seen more than that. */
+uint64_t chan_taken(const struct chan *chan);
+
 /* Stop and start reading. No frame is delivered while paused; one that was read before is delivered
  * first when resumed, from the loop. An end of file is not seen while paused.
  */

@@ -132,6 +132,15 @@ struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven
     return start(loop, worker, call, done, data, failure);
 }
 
+struct call *call_withdraw(uv_loop_t *loop, struct worker *worker, const char *key,
+                           call_done_cb done, void *data, struct failure *failure)
+{
+    struct call *call = mem_new(struct call);
+    call->type = FRAME_WITHDRAW;
+    snprintf(call->text, sizeof(call->text), "{\"key\":\"%s\"}", key);
+    return start(loop, worker, call, done, data, failure);
+}
+
 struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
                         struct failure *failure)
 {

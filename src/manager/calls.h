@@ -28,6 +28,10 @@ struct call *call_oven(uv_loop_t *loop, struct worker *worker, const struct oven
 struct call *call_footprint(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
                             struct failure *failure);
 
+/* A try of a run, by its key, is not to begin any more; the result says whether it has. */
+struct call *call_withdraw(uv_loop_t *loop, struct worker *worker, const char *key,
+                           call_done_cb done, void *data, struct failure *failure);
+
 /* Runs `true` on a fresh runner; the result is the run's. */
 struct call *call_probe(uv_loop_t *loop, struct worker *worker, call_done_cb done, void *data,
                         struct failure *failure);

@@ -7,8 +7,9 @@
 
 /* How it works. A member hears of each change of its worker and passes it on to whoever waits for a
  * worker. A member that is leaving waits for the end of its worker's operations, or for its timer;
- * what is left then is cut. The worker itself goes in a turn of the loop of its own, because the
- * operation that was its last may be on the stack.
+ * what has no runner then is withdrawn to go elsewhere, the rest is cut a moment later. The worker
+ * itself goes in a turn of the loop of its own, because the operation that was its last may be on
+ * the stack.
  */
 struct member {
     struct fleet *fleet;
@@ -82,6 +83,15 @@ static void on_gone(uv_timer_t *timer)
         removed(data);
 }
 
+/* The wait is over. Those that may be tried elsewhere first make sure that they do not begin here.
+ */
+static void on_wait_over(uv_timer_t *timer)
+{
+    struct member *member = timer->data;
+    uv_timer_start(timer, on_gone, FLEET_EVICT_MS, 0);
+    worker_evict(member->worker);
+}
+
 static void on_changed(struct listener *listener)
 {
     struct member *member = (struct member *)((char *)listener - offsetof(struct member, listener));
@@ -131,7 +141,7 @@ int fleet_remove(struct fleet *fleet, struct worker *worker, int64_t wait_ms, fl
     member->data = data;
     probe_destroy(steal_ptr(member->probe));
     bool idle = worker_get_load(worker)->operations == 0;
-    uv_timer_start(member->timer, on_gone, idle ? 0 : (uint64_t)wait_ms, 0);
+    uv_timer_start(member->timer, idle ? on_gone : on_wait_over, idle ? 0 : (uint64_t)wait_ms, 0);
     worker_set_draining(worker, true);
     return 0;
 }

@@ -17,6 +17,10 @@
  */
 #define FLEET_GRACE_MS 5000
 
+/* What has no runner on a worker that goes has so long to make sure of that, and to go elsewhere.
+ */
+#define FLEET_EVICT_MS 2000
+
 struct fleet;
 
 struct fleet *fleet_create(uv_loop_t *loop);

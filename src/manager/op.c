@@ -4,12 +4,18 @@
 #include "../common/json.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "calls.h"
 
 #include <string.h>
 
 /* How it works. An operation is either waiting (for its worker to come up, or for any to be free to
  * take it, or between two tries) or sent (it has a connection). Its one timer ends whichever it is
  * in: a wait by `reach_until` or the grace of who is waited for, a sent operation by `last_until`.
+ *
+ * A connection that is lost before STARTED was seen may have lost just that. Then the worker is
+ * asked to withdraw the try (`asking`), over a new connection: what it withdraws never begins, also
+ * when the request is still on its way through a tunnel. No run pays for this but one whose link
+ * broke.
  *
  * From attach to detach it counts as the worker's and hears of its changes. One with a `fleet` is
  * attached anew for each try, until it is committed.
@@ -25,6 +31,8 @@ struct op {
     struct listener fleet_listener; /* while it looks for a worker */
     bool looking, committed;
     unsigned tries;
+    struct call *asking; /* NULL unless it waits for the word on its last try */
+    mono_us sent;        /* of the last try */
     mono_us reach_until, last_until;
     char template_name[NAME_MAX_LEN + 1];
     char runner[NAME_MAX_LEN + 1];
@@ -37,6 +45,7 @@ struct op {
 #define PAUSE_MS 20
 
 static void try_send(struct op *op);
+static void lost_before_commit(struct op *op, const struct err *why);
 
 static bool pending(const struct op *op)
 {
@@ -73,9 +82,17 @@ static void drop_conn(struct op *op)
     op->conn = NULL;
 }
 
+static void stop_asking(struct op *op)
+{
+    if (op->asking)
+        call_cancel(op->asking);
+    op->asking = NULL;
+}
+
 static void fail(struct op *op, const struct err *err, int64_t retry_after_ms)
 {
     uv_timer_stop(op->timer);
+    stop_asking(op);
     stop_looking(op);
     drop_conn(op);
     detach(op);
@@ -143,12 +160,13 @@ static void on_worker_changed(struct listener *listener)
     struct op *op = (struct op *)((char *)listener - offsetof(struct op, listener));
     struct err err;
     if (!worker_removed(op->worker)) {
-        if (!op->conn && !op->fleet && worker_up(op->worker))
+        if (worker_evicting(op->worker) && pending(op) && op->conn)
+            lost_before_commit(op, &(struct err){.code = ERR_NONE});
+        else if (!op->conn && !op->fleet && !op->asking && worker_up(op->worker))
             try_send(op);
         return;
     }
-    if (pending(op)) {
-        drop_conn(op);
+    if (pending(op) && !op->conn && !op->asking) {
         try_send(op);
         return;
     }
@@ -175,6 +193,67 @@ static void try_again(struct op *op, const struct err *why)
         detach(op);
     /* The first loss may be a spare connection that was dead already: no need to pause. */
     uv_timer_start(op->timer, on_pause_over, op->tries > 1 ? PAUSE_MS : 0, 0);
+}
+
+/* ---- a connection that was lost ---- */
+
+static void fail_unknown(struct op *op, const char *why)
+{
+    struct err err;
+    err_set(&err, ERR_BAD_GATEWAY,
+            "the worker \"%s\" was lost as it was given the run, which may have begun: %.120s",
+            worker_name(op->worker), why);
+    fail(op, &err, 0);
+}
+
+static void on_ask_over(uv_timer_t *timer)
+{
+    fail_unknown(timer->data, "it is not back to say");
+}
+
+/* The worker's word on the last try. What began after it was sent is known to the worker only if
+ * its memory reaches back that far; the age of the try now is no less than it was there.
+ */
+static void on_word(const json_t *result, const struct failure *failure, void *data)
+{
+    struct op *op = data;
+    struct err err = {.code = ERR_NONE};
+    bool started = true;
+    int64_t covered_ms = 0;
+    op->asking = NULL;
+    if (failure) {
+        fail_unknown(op, failure->err.msg);
+    } else if (json_get_bool(result, "started", true, &started, &err) != 0 ||
+               json_get_int(result, "coveredMs", true, 0, INT64_MAX, &covered_ms, &err) != 0) {
+        fail_unknown(op, err.msg);
+    } else if (started) {
+        err_set(&err, ERR_BAD_GATEWAY, "the worker \"%s\" was lost as the run began",
+                worker_name(op->worker));
+        fail(op, &err, 0);
+    } else if (clock_now(&clock_system) - op->sent >= covered_ms * US_PER_MS) {
+        fail_unknown(op, "it does not remember");
+    } else {
+        err = op->last;
+        try_again(op, &err);
+    }
+}
+
+/* Nothing is known of an effect. */
+static void lost_before_commit(struct op *op, const struct err *why)
+{
+    const char *key =
+        op->ops->key && link_conn_may_have_begun(op->conn) ? op->ops->key(op->data) : NULL;
+    struct failure failure;
+    if (!key) {
+        try_again(op, why);
+        return;
+    }
+    op->last = *why;
+    drop_conn(op);
+    uv_timer_start(op->timer, on_ask_over, OP_ASK_MS, 0);
+    op->asking = call_withdraw(op->timer->loop, op->worker, key, on_word, op, &failure);
+    if (!op->asking)
+        fail_unknown(op, failure.err.msg);
 }
 
 /* The worker said no before the run had a runner: another one is asked, within the run's time. */
@@ -232,7 +311,7 @@ static void on_closed(struct link_conn *conn, const struct err *why, void *data)
     (void)conn;
     struct op *op = data;
     if (!op->committed) {
-        try_again(op, why);
+        lost_before_commit(op, why);
         return;
     }
     struct err err;
@@ -320,6 +399,7 @@ static void try_send(struct op *op)
         return;
     }
     uv_timer_start(op->timer, on_guard, (uint64_t)ms_until(op->last_until), 0);
+    op->sent = clock_now(&clock_system);
     op->ops->send(op->conn, op->data);
 }
 
@@ -414,6 +494,7 @@ void op_destroy(struct op *op)
     if (!op)
         return;
     stop_looking(op);
+    stop_asking(op);
     drop_conn(op);
     detach(op);
     uv_close((uv_handle_t *)op->timer, free_handle);

@@ -2,6 +2,8 @@
  *
  * An operation waits for a worker that is down, tries again when its connection is lost before it
  * was committed, and ends by itself when nothing is heard for too long. See op_start for how long.
+ * One that must not be done twice is tried again only when the worker has said that it did not
+ * begin and never will; if that cannot be learned within OP_ASK_MS it fails with ERR_BAD_GATEWAY.
  * One that op_place started is bound to no worker before it is committed: what one refuses, loses
  * or cannot do is tried on another.
  */
@@ -11,6 +13,8 @@
 #include "fleet.h"
 
 #define OP_WORKER_GRACE_MS FLEET_GRACE_MS
+
+#define OP_ASK_MS 10000
 
 /* Added to the time that an operation may take by its own limits before it is given up. */
 #define OP_GUARD_MS 30000
@@ -32,6 +36,11 @@ struct op_ops {
     void (*frame)(const struct frame *frame, void *data);
 
     void (*drain)(void *data); /* as in link_conn_ops; may be NULL */
+
+    /* What the last send called itself: the worker can be told never to begin it, and says whether
+     * it has. NULL: it may be done twice.
+     */
+    const char *(*key)(void *data);
 
     /* The operation is over, without what it wanted: LINK_ERROR, a lost connection, no worker. At
      * most once, not after op_destroy, never inside op_start.

@@ -21,6 +21,8 @@
  * when the run's time is over the connection is read again whatever the sink says (`overdue`): the
  * worker has killed the program by then, and what a paused sink does not take is dropped.
  */
+#define RUN_KEY_LEN 16 /* hex digits */
+
 struct run {
     uv_loop_t *loop;
     struct op *op;
@@ -30,7 +32,8 @@ struct run {
     char owner[RUNNER_OWNER_LEN + 1];
     char reserved[NAME_MAX_LEN + 1]; /* the name that it makes a runner under, "": none */
     json_t *message;
-    char *text; /* message for the first try, made to know its length */
+    char *text;                /* message for the first try, made to know its length */
+    char key[RUN_KEY_LEN + 1]; /* of the present try */
     run_done_cb done;
     void *data;
     struct run_result *result;
@@ -137,11 +140,26 @@ static void pump(struct run *run)
         let_go(run);
 }
 
-/* The message's text; on a second try with what is left of the time in the queue. */
+static void set_key(struct run *run)
+{
+    id_random_hex(run->key, RUN_KEY_LEN);
+    json_object_set_new(run->message, "key", json_string(run->key));
+}
+
+static const char *on_key(void *data)
+{
+    struct run *run = data;
+    return run->key;
+}
+
+/* The message's text; on a second try with what is left of the time in the queue, and another key:
+ * the worker has been told to do nothing for the first one.
+ */
 static char *message_text(struct run *run)
 {
     if (run->text)
         return steal_ptr(run->text);
+    set_key(run);
     if (!run->named)
         json_object_set_new(run->message, "queueMs", json_integer(op_reach_left_ms(run->op)));
     char *text = json_dumps(run->message, JSON_COMPACT);
@@ -321,6 +339,7 @@ static const struct op_ops run_ops = {
     .send = on_send,
     .frame = on_frame,
     .drain = on_drain,
+    .key = on_key,
     .failed = on_failed,
 };
 
@@ -350,6 +369,7 @@ static struct run *create(struct fleet *fleet, const struct run_request *request
     run->ran = request->code;
     if (request->owner)
         strncpy(run->owner, request->owner, sizeof(run->owner) - 1);
+    set_key(run);
     run->text = json_dumps(run->message, JSON_COMPACT);
     if (!run->text)
         mem_exhausted();

@@ -31,7 +31,7 @@ struct worker {
     enum link_fit fit;           /* as the listeners were told */
     enum worker_upgrade upgrade; /* while it is outdated */
     char upgrade_why[ERR_MSG_SIZE];
-    bool draining, removed;
+    bool draining, evicting, removed;
 };
 
 static void start_watch(struct worker *worker);
@@ -436,6 +436,17 @@ void worker_set_draining(struct worker *worker, bool draining)
 bool worker_draining(const struct worker *worker)
 {
     return worker->draining;
+}
+
+void worker_evict(struct worker *worker)
+{
+    worker->evicting = true;
+    listeners_tell(&worker->listeners);
+}
+
+bool worker_evicting(const struct worker *worker)
+{
+    return worker->evicting;
 }
 
 void worker_remove(struct worker *worker)

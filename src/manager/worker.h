@@ -144,6 +144,10 @@ void worker_describe(const struct worker *worker, const char *template_name,
 void worker_set_draining(struct worker *worker, bool draining);
 bool worker_draining(const struct worker *worker);
 
+/* About to be removed: what has no runner there yet must go elsewhere. */
+void worker_evict(struct worker *worker);
+bool worker_evicting(const struct worker *worker);
+
 /* Removed: its operations end now. Those that listen must have let go of it when this returns. */
 void worker_remove(struct worker *worker);
 bool worker_removed(const struct worker *worker);

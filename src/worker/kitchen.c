@@ -5,6 +5,7 @@
 #include "footprint.h"
 #include "hostinfo.h"
 #include "journal.h"
+#include "ledger.h"
 #include "network.h"
 #include "network_helper.h"
 #include "ovens.h"
@@ -411,6 +412,9 @@ static int open_services(struct kitchen *kitchen, int starter_socket, struct err
     services->journal = journal_create(config->paths_run_dir, services->roster, err);
     if (!services->journal)
         return -1;
+    services->ledger = ledger_open(config->paths_run_dir, services->clock, err);
+    if (!services->ledger)
+        return -1;
     const struct engine_spec spec = runner_spec(kitchen);
     open_ovens(kitchen, &spec);
     services->watch = watch_create(services, describe_worker(kitchen));
@@ -533,8 +537,8 @@ static void end_helpers(const struct kitchen *kitchen)
 
 static void remove_folders(const struct kitchen *kitchen)
 {
-    static const char *const names[] = {"agent", "lxc",     "network",
-                                        "root",  "runners", "worker.lock"};
+    static const char *const names[] = {"agent", LEDGER_NAME, "lxc",        "network",
+                                        "root",  "runners",   "worker.lock"};
     char path[PATH_MAX];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct err err;
@@ -554,6 +558,7 @@ void kitchen_destroy(struct kitchen *kitchen)
     ovens_destroy(kitchen->services.ovens);
     watch_destroy(kitchen->services.watch);
     journal_destroy(kitchen->services.journal);
+    ledger_close(kitchen->services.ledger);
     remove_zombies(kitchen);
     network_destroy(kitchen->network);
     roster_destroy(kitchen->services.roster);

@@ -9,6 +9,7 @@
 #include "../common/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int copy_strings(const json_t *array, const char *key, const char **to, size_t most,
@@ -125,6 +126,22 @@ static int check_run(struct op_run *run, struct err *err)
     return op_run_set_env(run, &(struct engine_limits){.memory_bytes = INT64_MAX}, err);
 }
 
+/* 0 when it is missing and may be. */
+static int get_key(const json_t *json, bool required, uint64_t *key, struct err *err)
+{
+    const char *text = NULL;
+    *key = 0;
+    if (json_get_string(json, "key", required, &text, NULL, err) != 0)
+        return -1;
+    if (!text)
+        return 0;
+    if (strlen(text) == OP_KEY_LEN && strspn(text, "0123456789abcdef") == OP_KEY_LEN)
+        *key = strtoull(text, NULL, 16);
+    return *key
+               ? 0
+               : err_set(err, ERR_BAD_REQUEST, "key: must be %d hex digits, not all 0", OP_KEY_LEN);
+}
+
 static int parse_network(const char *word, bool *nat, struct err *err)
 {
     *nat = strcmp(word, "nat") == 0;
@@ -138,10 +155,10 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
     static const char *const run_keys[] = {
         "id",        "template",    "argv",    "env",    "envDefaults", "cwd",         "files",
         "scratch",   "compile",     "collect", "timeMs", "cpuMs",       "memoryBytes", "processes",
-        "diskBytes", "outputBytes", "queueMs", "keep",   "network",     NULL};
+        "diskBytes", "outputBytes", "queueMs", "keep",   "network",     "key",         NULL};
     static const char *const exec_keys[] = {
-        "id",      "runner",  "argv",    "env",    "envDefaults", "cwd",         "files",
-        "scratch", "compile", "collect", "timeMs", "cpuMs",       "outputBytes", NULL};
+        "id",      "runner",  "argv",   "env",   "envDefaults", "cwd", "files", "scratch",
+        "compile", "collect", "timeMs", "cpuMs", "outputBytes", "key", NULL};
     const json_t *json = run->json;
     json_t *argv = NULL, *files = NULL, *keep = NULL, *compile = NULL, *collect = NULL;
     const char *network = NULL;
@@ -171,7 +188,8 @@ static int parse_run(struct op_run *run, bool exec_on_named, struct err *err)
             0 ||
         json_get_int(json, "queueMs", false, 0, INT32_MAX, &run->queue_ms, err) != 0)
         return -1;
-    if (network && parse_network(network, &run->nat, err) != 0)
+    if ((network && parse_network(network, &run->nat, err) != 0) ||
+        get_key(json, false, &run->key, err) != 0)
         return -1;
     if (argv &&
         copy_strings(argv, "argv", run->exec.argv, AGENT_ARGV_MAX, &run->exec.argc, err) != 0)
@@ -245,6 +263,15 @@ int op_footprint_parse(const char *text, size_t len, struct err *err)
     static const char *const keys[] = {NULL};
     cleanup_json json_t *json = json_parse_object(text, len, false, err);
     return json ? json_only_keys(json, keys, err) : -1;
+}
+
+int op_withdraw_parse(const char *text, size_t len, uint64_t *key, struct err *err)
+{
+    static const char *const keys[] = {"key", NULL};
+    cleanup_json json_t *json = json_parse_object(text, len, false, err);
+    if (!json || json_only_keys(json, keys, err) != 0)
+        return -1;
+    return get_key(json, true, key, err);
 }
 
 int op_hello_parse(const char *text, size_t len, char manager[MANAGER_ID_LEN + 1], struct err *err)

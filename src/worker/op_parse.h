@@ -15,6 +15,7 @@
 #define OP_COLLECT_FILES_MAX 1000
 #define OP_FILE_BYTES_MAX (256 * 1024 * 1024LL)
 #define OP_ID_MAX 32
+#define OP_KEY_LEN 16
 #define OP_PATH_MAX 2048 /* of the working directory, and of a file's name */
 #define OP_PROCESSES_LEAST 2
 #define OP_DISK_LEAST 1048576LL
@@ -33,6 +34,7 @@ struct op_file {
 struct op_run {
     json_t *json;
     const char *id;
+    uint64_t key;              /* names the manager's try; 0: it may be done twice */
     const char *runner;        /* EXEC: on which; NULL for RUN */
     const char *template_name; /* RUN: "" for the oven's own */
     bool keep;
@@ -83,6 +85,9 @@ int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err
 
 /* It says nothing. */
 int op_footprint_parse(const char *text, size_t len, struct err *err);
+
+/* The key of a WITHDRAW. */
+int op_withdraw_parse(const char *text, size_t len, uint64_t *key, struct err *err);
 
 /* A manager's LINK_HELLO, and who it is. Fails when its protocol is not ours. */
 int op_hello_parse(const char *text, size_t len, char manager[MANAGER_ID_LEN + 1], struct err *err);

@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "journal.h"
+#include "ledger.h"
 #include "pantry.h"
 #include "watch.h"
 
@@ -133,6 +134,15 @@ double run_queued_ms(const struct run *run)
 
 /* ---- the beginning ---- */
 
+/* To be asked before the run has any effect. */
+static int may_begin(struct run *run, struct err *err)
+{
+    uint64_t key = run->request.key;
+    if (key == 0 || ledger_start(run->runs->services->ledger, key))
+        return 0;
+    return err_set(err, ERR_NOT_AVAILABLE, "its manager has withdrawn it");
+}
+
 static int keep_runner(struct run *run, struct err *err)
 {
     struct services *services = run->runs->services;
@@ -196,7 +206,8 @@ static void start_on_fresh(struct run *run)
         take_another(run, &err);
         return;
     }
-    if (fd >= 0 && run->request.keep && keep_runner(run, &err) != 0)
+    if (fd >= 0 &&
+        (may_begin(run, &err) != 0 || (run->request.keep && keep_runner(run, &err) != 0)))
         fd_close(&fd);
     if (fd < 0)
         run_fail(run, &err, 0);
@@ -207,7 +218,7 @@ static void start_on_fresh(struct run *run)
 static void answer_kept(struct run *run)
 {
     struct err err;
-    if (keep_runner(run, &err) != 0) {
+    if (may_begin(run, &err) != 0 || keep_runner(run, &err) != 0) {
         run_fail(run, &err, 0);
         return;
     }
@@ -308,6 +319,8 @@ static void start_on_named(struct run *run)
     int fd = op_run_set_env(&run->request, &run->runner->spec.limits, &err) != 0
                  ? -1
                  : run_open_first(run, &err);
+    if (fd >= 0 && may_begin(run, &err) != 0)
+        fd_close(&fd);
     if (fd < 0)
         run_fail(run, &err, 0);
     else
@@ -388,6 +401,18 @@ struct runs *runs_create(struct services *services)
     runs->services = services;
     roster_observe(services->roster, on_runner_change, runs);
     return runs;
+}
+
+void runs_withdraw(struct runs *runs, uint64_t key)
+{
+    for (struct run *run = runs->first; run; run = run->next) {
+        struct err err;
+        if (run->request.key != key || run->committed)
+            continue;
+        err_set(&err, ERR_NOT_AVAILABLE, "its manager has withdrawn it");
+        run_fail(run, &err, 0);
+        return;
+    }
 }
 
 void runs_end(struct runs *runs)

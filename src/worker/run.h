@@ -14,6 +14,9 @@ struct runs *runs_create(struct services *services);
 void run_begin(struct runs *runs, const char *manager, struct chan *take_link,
                const struct frame *frame);
 
+/* Ends the run of that key, which has not begun; there may be none. */
+void runs_withdraw(struct runs *runs, uint64_t key);
+
 /* Ends all of them, with an error that says that the worker is ending. */
 void runs_end(struct runs *runs);
 

@@ -3,6 +3,7 @@
 #include "answer.h"
 #include "footprint.h"
 #include "journal.h"
+#include "ledger.h"
 #include "listener.h"
 #include "op_parse.h"
 #include "oven_json.h"
@@ -249,6 +250,23 @@ static void do_oven(struct client *client, const struct frame *frame)
                   json_pack("{s:o}", "oven", oven_json_describe(services, oven)));
 }
 
+static void do_withdraw(struct client *client, const struct frame *frame)
+{
+    struct services *services = client->server->services;
+    struct err err;
+    uint64_t key;
+    if (op_withdraw_parse(frame->payload, frame->len, &key, &err) != 0) {
+        refuse(client, &err);
+        return;
+    }
+    struct ledger_word word = ledger_withdraw(services->ledger, key);
+    if (!word.started)
+        runs_withdraw(services->runs, key);
+    answer_result(client_release(client),
+                  json_pack("{s:b, s:I}", "started", word.started, "coveredMs",
+                            (json_int_t)(word.covered_us / US_PER_MS)));
+}
+
 /* ---- connections ---- */
 
 static void begin_operation(struct client *client, const struct frame *frame)
@@ -274,6 +292,9 @@ static void begin_operation(struct client *client, const struct frame *frame)
         return;
     case FRAME_FOOTPRINT:
         begin_footprint(client, frame);
+        return;
+    case FRAME_WITHDRAW:
+        do_withdraw(client, frame);
         return;
     case FRAME_OVEN:
         do_oven(client, frame);

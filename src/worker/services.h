@@ -10,6 +10,7 @@
 
 struct footprint_ground;
 struct journal;
+struct ledger;
 struct pantry;
 struct runs;
 struct watch;
@@ -22,6 +23,7 @@ struct services {
     struct ovens *ovens;
     struct pantry *pantry;
     struct journal *journal;
+    struct ledger *ledger;
     struct watch *watch;
     struct runs *runs;
     const struct footprint_ground *ground;

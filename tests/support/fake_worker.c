@@ -41,6 +41,8 @@ struct fake_worker {
     char hello[256];
     bool silent;
     json_t *templates; /* NULL: none are told */
+    json_t *started;   /* keys of runs */
+    int64_t covered_ms;
 };
 
 static void op_free(struct fake_op *op)
@@ -138,6 +140,19 @@ static void call_script(struct fake_op *op)
     fake->script(op, &op->request, fake->data);
 }
 
+static void answer_withdraw(struct fake_op *op)
+{
+    struct fake_worker *fake = op->fake;
+    const char *key = json_string_value(json_object_get(op->request.message, "key"));
+    char text[80];
+    fake->seen.withdrawals++;
+    fake->seen.open++;
+    op->called = true;
+    snprintf(text, sizeof(text), "{\"started\":%s,\"coveredMs\":%lld}",
+             json_object_get(fake->started, key) ? "true" : "false", (long long)fake->covered_ms);
+    fake_op_answer(op, FRAME_RESULT, text);
+}
+
 static void begin_operation(struct fake_op *op, const struct frame *frame)
 {
     struct fake_seen *seen = &op->fake->seen;
@@ -161,6 +176,9 @@ static void begin_operation(struct fake_op *op, const struct frame *frame)
     case FRAME_DESTROY:
         seen->destroys++;
         break;
+    case FRAME_WITHDRAW:
+        answer_withdraw(op);
+        return;
     case FRAME_OVEN:
         seen->ovens++;
         break;
@@ -244,6 +262,8 @@ struct fake_worker *fake_worker_create(uv_loop_t *loop, const char *path)
     fake->path = mem_strdup(path);
     fake->script = echo_script;
     fake->available = 5;
+    fake->started = json_object();
+    fake->covered_ms = 3600000;
     strcpy(fake->status, "idle");
     fake_worker_hello(fake, FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"fake\"}");
     fake->listener = mem_new(uv_pipe_t);
@@ -275,6 +295,7 @@ void fake_worker_destroy(struct fake_worker *fake)
     uv_close((uv_handle_t *)fake->listener, (uv_close_cb)free);
     uv_close((uv_handle_t *)fake->ticker, (uv_close_cb)free);
     json_decref(fake->templates);
+    json_decref(fake->started);
     free(fake->path);
     free(fake);
 }
@@ -295,6 +316,11 @@ void fake_worker_hello(struct fake_worker *fake, enum frame_type type, const cha
     fake->silent = !text;
     fake->hello_type = type;
     snprintf(fake->hello, sizeof(fake->hello), "%s", text ? text : "");
+}
+
+void fake_worker_covers(struct fake_worker *fake, int64_t covered_ms)
+{
+    fake->covered_ms = covered_ms;
 }
 
 void fake_worker_oven(struct fake_worker *fake, unsigned available, unsigned in_use,
@@ -376,6 +402,9 @@ void fake_op_started(struct fake_op *op)
 {
     char text[128];
     const json_t *keep = json_object_get(op->request.message, "keep");
+    const char *key = json_string_value(json_object_get(op->request.message, "key"));
+    if (key)
+        json_object_set_new(op->fake->started, key, json_true());
     const char *name = json_string_value(json_object_get(op->request.message, "runner"));
     if (!name)
         name = json_string_value(json_object_get(keep, "name"));

@@ -27,7 +27,7 @@ typedef void (*fake_script)(struct fake_op *op, const struct fake_request *reque
 
 /* Counts of what came. */
 struct fake_seen {
-    unsigned connections, runs, execs, destroys, zombies, watches, ovens;
+    unsigned connections, runs, execs, destroys, zombies, watches, ovens, withdrawals;
     unsigned abandoned; /* operations whose connection the manager closed before their end */
     unsigned open;      /* operations that are going on */
 };
@@ -43,6 +43,9 @@ const struct fake_seen *fake_worker_seen(const struct fake_worker *fake);
 
 /* What hellos say from now on, in place of {"protocol": 2, ...}; NULL: nothing is said. */
 void fake_worker_hello(struct fake_worker *fake, enum frame_type type, const char *text);
+
+/* How far back it remembers, as it answers to WITHDRAW by itself; at first an hour. */
+void fake_worker_covers(struct fake_worker *fake, int64_t covered_ms);
 
 /* The figures of the next SNAPSHOTs; sent at once. */
 void fake_worker_oven(struct fake_worker *fake, unsigned available, unsigned in_use,

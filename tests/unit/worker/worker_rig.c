@@ -4,6 +4,7 @@
 #include "../../../src/common/mem.h"
 #include "../../../src/common/str.h"
 #include "../../../src/worker/journal.h"
+#include "../../../src/worker/ledger.h"
 #include "../../../src/worker/pantry.h"
 #include "../../../src/worker/run.h"
 #include "../../../src/worker/watch.h"
@@ -82,6 +83,9 @@ void worker_rig_open(struct worker_rig *rig)
     services->journal = journal_create(rig->folder, services->roster, &err);
     if (!services->journal)
         fail_msg("%s", err.msg);
+    services->ledger = ledger_open(rig->folder, services->clock, &err);
+    if (!services->ledger)
+        fail_msg("%s", err.msg);
     services->ovens = ovens_create(services->roster, &rig->oven_config, services->clock);
     str_format(rig->config.paths_state_dir, sizeof(rig->config.paths_state_dir), "%s", rig->folder);
     services->pantry = pantry_create(services);
@@ -107,6 +111,7 @@ void worker_rig_close(struct worker_rig *rig)
     ovens_destroy(services->ovens);
     watch_destroy(services->watch);
     journal_destroy(services->journal);
+    ledger_close(services->ledger);
     roster_destroy(services->roster);
     services->roster = NULL;
     uv_close((uv_handle_t *)&rig->fake_poll, NULL);
