@@ -82,7 +82,8 @@ def test_same_names_and_one_manager_killed(first, second):
     theirs = eventually(
         lambda: [one["name"] for one in b.get("/runner").json["runners"]
                  if one["inUse"] and one["name"] not in ("demo", "other")], "it runs")[0]
-    assert theirs not in [one["name"] for one in a.get("/runner").json["runners"]]
+    listed = lambda: [one["name"] for one in a.get("/runner").json["runners"]]
+    eventually(lambda: theirs not in listed(), "the first has heard that it was taken")
     assert a.delete(f"/runner/{theirs}").status == 404
     assert b.delete(f"/runner/{theirs}").status == 200
     assert run.result()["status"] == "killed"

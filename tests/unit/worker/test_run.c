@@ -630,7 +630,7 @@ static void runner_that_cannot_be_noted_is_not_kept(void **state)
     struct stage stage = {.a = {.fd = -1}, .b = {.fd = -1}};
     (void)state;
     worker_rig_init(&stage.rig);
-    scratch_small(stage.rig.folder, 65536);
+    scratch_small(stage.rig.folder, 1 << 20);
     scratch_fill(stage.rig.folder);
     worker_rig_open(&stage.rig);
     worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP "}");
