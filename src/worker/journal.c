@@ -93,8 +93,7 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
     else if (runner->state == RUNNER_IN_USE && from == RUNNER_COOKING) {
         /* It is back, and may have been given to a manager meanwhile. */
         if (journal_update(journal, runner, &err) != 0)
-            log_warn("a named runner's entry is old", LOG_S("runner", runner->name),
-                     LOG_ERR(&err));
+            log_warn("a named runner's entry is old", LOG_S("runner", runner->name), LOG_ERR(&err));
     } else if (runner->state != RUNNER_COOKING && !(runner->state == RUNNER_IN_USE && runner->kept))
         forget(journal, runner->spec.name);
 }

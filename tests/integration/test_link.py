@@ -151,7 +151,7 @@ def test_no_such_template(socket):
         frame("STARTED", {}),
         frame("STDIN", b"x"),
         frame("FILE_DATA", b"x"),
-        frame("LINK_HELLO", {"protocol": 1, "program": "again"}),
+        frame("LINK_HELLO", {"protocol": 2, "program": "again"}),
         frame(48, b"x" * 4),
     ],
     ids=range(18),

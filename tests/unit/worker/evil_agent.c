@@ -52,7 +52,7 @@ static struct message started(void)
 
 static struct message hello(void)
 {
-    const struct agent_hello hello = {.version = PROTOCOL_VERSION};
+    const struct agent_hello hello = {.version = AGENT_PROTOCOL};
     unsigned char payload[64];
     return frame(FRAME_AGENT_HELLO, payload, agent_hello_encode(&hello, payload, sizeof(payload)));
 }

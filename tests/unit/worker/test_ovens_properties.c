@@ -355,9 +355,14 @@ static void restart(void)
         struct err err;
         str_format(rootfs, sizeof(rootfs), "/templates/%s/rootfs", old->template_name);
         spec.rootfs = rootfs;
-        require(roster_adopt(rig.roster, &spec, old->name, old->template_name, old->owner,
-                             old->kept, old->operations, journal[i].pid, &err),
-                "not adopted: %s", err.msg);
+        const struct runner_record record = {.name = old->name,
+                                             .template_name = old->template_name,
+                                             .manager = old->manager,
+                                             .owner = old->owner,
+                                             .kept = old->kept,
+                                             .operations = old->operations,
+                                             .init_pid = journal[i].pid};
+        require(roster_adopt(rig.roster, &spec, &record, &err), "not adopted: %s", err.msg);
     }
     roster_engine(rig.roster)->ops->zombies(roster_engine(rig.roster), remove_zombie, NULL);
 }
