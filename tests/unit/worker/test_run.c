@@ -631,8 +631,8 @@ static void runner_that_cannot_be_noted_is_not_kept(void **state)
     (void)state;
     worker_rig_init(&stage.rig);
     scratch_small(stage.rig.folder, 1 << 20);
-    scratch_fill(stage.rig.folder);
     worker_rig_open(&stage.rig);
+    scratch_fill(stage.rig.folder);
     worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP "}");
     expect_failure(&stage.a, ERR_NO_SPACE, "the worker cannot note that it has demo");
     worker_rig_wait(&stage.rig, in_use(&stage) == 0 && !find(&stage, "demo"));
