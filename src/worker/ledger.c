@@ -1,6 +1,7 @@
 #include "ledger.h"
 
 #include "../common/fd.h"
+#include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
 
@@ -64,7 +65,7 @@ static void begin_anew(struct page *page, const char *boot, mono_us now)
 }
 
 /* All of it is allocated now: a store to a page that a full disk cannot back would be the end. */
-static struct page *map_file(const char *path, struct err *err)
+static struct page *map_file(const char *path, struct err *why)
 {
     cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     int failed = fd < 0 ? errno : posix_fallocate(fd, 0, sizeof(struct page));
@@ -73,8 +74,25 @@ static struct page *map_file(const char *path, struct err *err)
                      : mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page != MAP_FAILED)
         return page;
-    err_sys(err, ERR_INTERNAL, failed ? failed : errno, "%s", path);
+    err_sys(why, ERR_INTERNAL, failed ? failed : errno, "%s", path);
     return NULL;
+}
+
+/* A worker must start also when its folder is full. What it notes goes with it then; an earlier
+ * file must go at once, because it would claim to know what this worker begins.
+ */
+static struct page *map_nothing(const char *path, const struct err *why, struct err *err)
+{
+    log_warn("which runs have begun will not outlive this worker", LOG_ERR(why));
+    if (unlink(path) != 0 && errno != ENOENT) {
+        err_sys(err, ERR_INTERNAL, errno, "%s", path);
+        return NULL;
+    }
+    void *page =
+        mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        mem_exhausted();
+    return page;
 }
 
 struct ledger *ledger_open(const char *run_dir, const struct clock *clock, struct err *err)
@@ -86,7 +104,10 @@ struct ledger *ledger_open(const char *run_dir, const struct clock *clock, struc
         err_set(err, ERR_INTERNAL, "path too long: %s", run_dir);
         return NULL;
     }
-    struct page *page = map_file(path, err);
+    struct err why;
+    struct page *page = map_file(path, &why);
+    if (!page)
+        page = map_nothing(path, &why, err);
     if (!page)
         return NULL;
     struct ledger *ledger = mem_new(struct ledger);

@@ -24,7 +24,9 @@
 
 struct ledger;
 
-/* Opens run_dir/ledger, or begins a new one when there is none of this boot. */
+/* Opens run_dir/ledger, or begins a new one when there is none of this boot. When the folder is
+ * full the ledger is in memory alone, and there is no file.
+ */
 struct ledger *ledger_open(const char *run_dir, const struct clock *clock, struct err *err);
 void ledger_close(struct ledger *ledger); /* the file stays; NULL is fine */
 
