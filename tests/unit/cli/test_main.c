@@ -115,7 +115,8 @@ static void a_template_that_cannot_be_is_an_error(void **data)
     assert_int_equal(codeland("template", "build", "../base"), 1);
     assert_contains(text, "\"../base\" is no template's name");
     assert_int_equal(codeland("template", "ls", "--set=paths.state_dir=/nowhere"), 0);
-    assert_contains(text, "no template in /nowhere/templates; make one: sudo codeland template build");
+    assert_contains(text,
+                    "no template in /nowhere/templates; make one: sudo codeland template build");
 }
 
 int main(void)
