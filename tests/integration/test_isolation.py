@@ -276,17 +276,3 @@ def test_descriptors(api):
     """The program has its three and inherits no other."""
     source = "import os\nprint(*sorted(map(int, os.listdir('/proc/self/fd')))[:-1])\n"
     assert python(api, source) == "0 1 2\n"
-
-
-def test_core_dumps_cannot_be_turned_off(new_stack):
-    """sudo hands on a limit of 0, by which a kernel still pipes them to a program. The worker raises it
-    to 1 (make check-vm shows it); one that may not says so, and makes no runner.
-    """
-    stack = new_stack()
-    without = ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--core=0:0"]
-    stack.worker.argv = [*without, *stack.worker.argv]
-    stack.worker.start()
-    stack.manager.start()
-    stack.wait_serving()
-    says = "the limit of core dumps cannot be 1: Operation not permitted"
-    eventually(lambda: says in str(stack.api.get("/worker").json), "it says so")
