@@ -276,3 +276,13 @@ def test_descriptors(api):
     """The program has its three and inherits no other."""
     source = "import os\nprint(*sorted(map(int, os.listdir('/proc/self/fd')))[:-1])\n"
     assert python(api, source) == "0 1 2\n"
+
+
+def test_a_core_limit_that_cannot_be_raised(new_stack):
+    """sudo hands on a limit of 0, and root of a container may not lift it: runners are made all the same."""
+    stack = new_stack()
+    without = ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--core=0:0"]
+    stack.worker.argv = [*without, *stack.worker.argv]
+    stack.start()
+    source = "import resource\nprint(resource.getrlimit(resource.RLIMIT_CORE))\n"
+    assert python(stack.api, source) == "(0, 0)\n"
