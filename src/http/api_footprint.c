@@ -1,23 +1,10 @@
 #include "../common/json.h"
 #include "../common/mem.h"
-#include "../manager/calls.h"
 #include "api.h"
+#include "inquiry.h"
 
 #include <dirent.h>
 #include <string.h>
-
-struct pending {
-    struct exchange *exchange;
-    struct call *call;
-};
-
-static void on_gone(struct exchange *exchange, void *data)
-{
-    (void)exchange;
-    struct pending *pending = data;
-    call_cancel(pending->call);
-    free(pending);
-}
 
 /* This process's own, but for the one that looks. */
 static json_int_t count_descriptors(void)
@@ -31,15 +18,8 @@ static json_int_t count_descriptors(void)
     return count > 3 ? count - 3 : 0;
 }
 
-static void on_answer(const json_t *result, const struct failure *failure, void *data)
+static void tell(struct exchange *exchange, const json_t *result)
 {
-    struct pending *pending = data;
-    struct exchange *exchange = pending->exchange;
-    free(pending);
-    if (failure) {
-        exchange_fail_with(exchange, failure);
-        return;
-    }
     size_t resident = 0;
     uv_resident_set_memory(&resident);
     cleanup_json json_t *whole =
@@ -57,19 +37,11 @@ static void on_answer(const json_t *result, const struct failure *failure, void 
 void api_footprint_get(struct exchange *exchange)
 {
     struct failure failure = {0};
-    struct worker *worker = fleet_worker(exchange->app->fleet, exchange->worker);
-    if (!worker) {
-        err_set(&failure.err, ERR_NOT_FOUND, "there is no worker \"%s\"", exchange->worker);
-        exchange_fail_with(exchange, &failure);
+    struct worker *worker = inquiry_worker(exchange);
+    if (!worker)
         return;
-    }
-    struct pending *pending = mem_new(struct pending);
-    pending->exchange = exchange;
-    pending->call = call_footprint(exchange->app->loop, worker, on_answer, pending, &failure);
-    if (pending->call) {
-        exchange_on_gone(exchange, on_gone, pending);
-        return;
-    }
-    free(pending);
-    exchange_fail_with(exchange, &failure);
+    struct inquiry *inquiry = inquiry_create(exchange, tell);
+    inquiry_begin(inquiry,
+                  call_footprint(exchange->app->loop, worker, inquiry_done, inquiry, &failure),
+                  &failure);
 }

@@ -3,28 +3,25 @@
 #include "../manager/templates.h"
 #include "api.h"
 #include "auth.h"
+#include "inquiry.h"
 #include "result_json.h"
 #include "run_body.h"
 #include "run_events.h"
 
 #include <string.h>
 
-/* What a handler waits for: a run, or a runner's end. */
+/* What a handler waits for: a run. */
 struct pending {
     struct exchange *exchange;
-    bool base64; /* of a run: how its output is wanted */
+    bool base64; /* how its output is wanted */
     struct run *run;
-    struct call *call;
 };
 
 static void on_gone(struct exchange *exchange, void *data)
 {
     (void)exchange;
     struct pending *pending = data;
-    if (pending->run)
-        run_cancel(pending->run);
-    if (pending->call)
-        call_cancel(pending->call);
+    run_cancel(pending->run);
     free(pending);
 }
 
@@ -344,16 +341,9 @@ void api_runner_get(struct exchange *exchange)
     exchange_answer(exchange, 200, &body);
 }
 
-static void on_destroyed(const json_t *result, const struct failure *failure, void *data)
+static void tell_destroyed(struct exchange *exchange, const json_t *result)
 {
     (void)result;
-    struct pending *pending = data;
-    struct exchange *exchange = pending->exchange;
-    free(pending);
-    if (failure) {
-        exchange_fail_with(exchange, failure);
-        return;
-    }
     struct buf body;
     buf_init(&body, 64);
     buf_append_str(&body, "{\"res\":\"success\"}");
@@ -369,14 +359,9 @@ void api_runner_delete(struct exchange *exchange)
         exchange_fail_with(exchange, &failure);
         return;
     }
-    struct pending *pending = mem_new(struct pending);
-    pending->exchange = exchange;
-    pending->call = call_destroy_runner(exchange->app->loop, worker, exchange->runner, on_destroyed,
-                                        pending, &failure);
-    if (pending->call) {
-        exchange_on_gone(exchange, on_gone, pending);
-        return;
-    }
-    free(pending);
-    exchange_fail_with(exchange, &failure);
+    struct inquiry *inquiry = inquiry_create(exchange, tell_destroyed);
+    inquiry_begin(inquiry,
+                  call_destroy_runner(exchange->app->loop, worker, exchange->runner, inquiry_done,
+                                      inquiry, &failure),
+                  &failure);
 }
