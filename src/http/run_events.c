@@ -1,6 +1,7 @@
 #include "run_events.h"
 
 #include "../common/mem.h"
+#include "../loop/timer.h"
 #include "result_json.h"
 #include "sse.h"
 
@@ -26,17 +27,12 @@ struct run_events {
     bool unsent;        /* and has more to send than a character's start */
     struct result_json *result;
     enum ending ending;
-    uv_timer_t *beat; /* frees itself when it is closed */
+    uv_timer_t *beat;
 };
 
 #define NOTES_MAX 8192
 
 static const char *const names[] = {"stdout", "stderr"};
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
 
 static void events_free(struct run_events *self)
 {
@@ -46,7 +42,7 @@ static void events_free(struct run_events *self)
     buf_finish(&self->notes);
     buf_finish(&self->text[0]);
     buf_finish(&self->text[1]);
-    uv_close((uv_handle_t *)self->beat, free_handle);
+    loop_timer_destroy(self->beat);
     free(self);
 }
 
@@ -234,9 +230,7 @@ void run_events_start(struct exchange *exchange, struct worker *worker,
     buf_init(&self->notes, NOTES_MAX);
     buf_init(&self->text[0], FRAME_DATA_MAX + 8);
     buf_init(&self->text[1], FRAME_DATA_MAX + 8);
-    self->beat = mem_new(uv_timer_t);
-    uv_timer_init(exchange->app->loop, self->beat);
-    self->beat->data = self;
+    self->beat = loop_timer_create(exchange->app->loop, self);
     self->run = run_start(exchange->app->loop, exchange->app->fleet, worker, request, on_done, self,
                           &failure);
     if (!self->run) {

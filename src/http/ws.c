@@ -4,6 +4,7 @@
 #include "../common/frame.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 #include "conn_private.h"
 
 #include <libwebsockets.h>
@@ -31,7 +32,7 @@ struct ws {
     size_t pong_len;
     bool pong_due; /* the socket was full; of several pings the last counts */
     unsigned silent_beats;
-    uv_timer_t *beat; /* frees itself when it is closed */
+    uv_timer_t *beat;
 };
 
 #define CLOSE_MS 5000
@@ -240,16 +241,11 @@ static void on_writable(void *self)
         ws->ops->writable(ws->data);
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void on_gone(void *self)
 {
     struct ws *ws = self;
     tell_closed(ws);
-    uv_close((uv_handle_t *)ws->beat, free_handle);
+    loop_timer_destroy(ws->beat);
     buf_finish(&ws->text);
     free(ws);
 }
@@ -313,9 +309,7 @@ struct ws *ws_accept(struct exchange *exchange, const char *protocol, size_t tex
     ws->data = data;
     ws->reader.server = true;
     buf_init(&ws->text, text_max);
-    ws->beat = mem_new(uv_timer_t);
-    uv_timer_init(exchange->app->loop, ws->beat);
-    ws->beat->data = ws;
+    ws->beat = loop_timer_create(exchange->app->loop, ws);
     uint64_t beat_ms = (uint64_t)exchange->app->config->http_heartbeat;
     uv_timer_start(ws->beat, on_beat, beat_ms, beat_ms);
     struct buf headers;

@@ -6,6 +6,7 @@
 #include "../common/mem.h"
 #include "../common/str.h"
 #include "../common/version.h"
+#include "../loop/timer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,7 @@ struct link {
     struct link_status status;
     struct link_conn *spares, *spares_last; /* oldest first */
     unsigned spare_count;
-    uv_timer_t *refill; /* frees itself when it is closed */
+    uv_timer_t *refill;
     char hello[128];
 };
 
@@ -223,9 +224,7 @@ struct link *link_create(uv_loop_t *loop, const struct link_transport *transport
     link->loop = loop;
     link->transport = transport;
     link->self = take_self;
-    link->refill = mem_new(uv_timer_t);
-    uv_timer_init(loop, link->refill);
-    link->refill->data = link;
+    link->refill = loop_timer_create(loop, link);
     snprintf(link->hello, sizeof(link->hello), "{\"protocol\":%d,\"program\":\"codeland %s\"}",
              PROTOCOL_VERSION, CODELAND_VERSION);
     return link;
@@ -238,11 +237,6 @@ void link_set_manager(struct link *link, const char *manager)
              CODELAND_VERSION, manager);
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void link_destroy(struct link *link)
 {
     if (!link)
@@ -252,7 +246,7 @@ void link_destroy(struct link *link)
         spare_remove(conn);
         link_conn_destroy(conn);
     }
-    uv_close((uv_handle_t *)link->refill, free_handle);
+    loop_timer_destroy(link->refill);
     link->transport->destroy(link->self);
     free(link);
 }

@@ -3,6 +3,7 @@
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 #include "ssh_child.h"
 #include "ssh_words.h"
 
@@ -23,7 +24,7 @@ struct tunnel {
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     struct link_status *status;
     struct ssh_child *child;
-    uv_timer_t *pause; /* frees itself when it is closed */
+    uv_timer_t *pause;
     unsigned tries, family;
     bool settled; /* the pinned key is of this family: it was logged in with */
     mono_us started;
@@ -140,16 +141,11 @@ static const char *tunnel_location(const void *self)
     return tunnel->target;
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void tunnel_destroy(void *self)
 {
     struct tunnel *tunnel = self;
     ssh_child_destroy(tunnel->child);
-    uv_close((uv_handle_t *)tunnel->pause, free_handle);
+    loop_timer_destroy(tunnel->pause);
     unlink(tunnel->path);
     free(tunnel->config);
     free(tunnel);
@@ -178,9 +174,7 @@ struct link *link_ssh_create(uv_loop_t *loop, const struct worker_spec *spec,
     tunnel->spec = *spec;
     tunnel->config = mem_strdup(place->config);
     worker_spec_target(spec, tunnel->target);
-    tunnel->pause = mem_new(uv_timer_t);
-    uv_timer_init(loop, tunnel->pause);
-    tunnel->pause->data = tunnel;
+    tunnel->pause = loop_timer_create(loop, tunnel);
     struct link *link = link_create(loop, &tunnel_transport, tunnel);
     tunnel->status = link_transport_status(link);
     return link;

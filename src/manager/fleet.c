@@ -1,6 +1,7 @@
 #include "fleet.h"
 
 #include "../common/mem.h"
+#include "../loop/timer.h"
 #include "probe.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ struct member {
     struct worker *worker;
     struct probe *probe;
     struct listener listener;
-    uv_timer_t *timer; /* frees itself when it is closed */
+    uv_timer_t *timer;
     bool leaving;
     fleet_removed_cb removed;
     void *data;
@@ -40,17 +41,12 @@ struct fleet *fleet_create(uv_loop_t *loop)
     return fleet;
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void member_free(struct member *member)
 {
     worker_unlisten(member->worker, &member->listener);
     probe_destroy(member->probe);
     worker_destroy(member->worker);
-    uv_close((uv_handle_t *)member->timer, free_handle);
+    loop_timer_destroy(member->timer);
     free(member);
 }
 
@@ -112,9 +108,7 @@ void fleet_add(struct fleet *fleet, struct worker *take_worker)
     member->fleet = fleet;
     member->worker = take_worker;
     member->probe = probe_create(fleet->loop, take_worker);
-    member->timer = mem_new(uv_timer_t);
-    uv_timer_init(fleet->loop, member->timer);
-    member->timer->data = member;
+    member->timer = loop_timer_create(fleet->loop, member);
     member->listener.changed = on_changed;
     worker_listen(take_worker, &member->listener);
     worker_join(take_worker, fleet->names);

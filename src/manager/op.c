@@ -4,6 +4,7 @@
 #include "../common/json.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 #include "calls.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ struct op {
     const struct op_ops *ops;
     void *data;
     struct link_conn *conn;
-    uv_timer_t *timer;              /* frees itself when it is closed */
+    uv_timer_t *timer;
     struct listener listener;       /* of the worker's changes */
     struct listener fleet_listener; /* while it looks for a worker */
     bool looking, committed;
@@ -414,9 +415,7 @@ static struct op *create(uv_loop_t *loop, int64_t reach_ms, int64_t last_ms,
     op->fleet_listener.changed = on_fleet_changed;
     op->reach_until = now + reach_ms * US_PER_MS;
     op->last_until = op->reach_until + (last_ms + OP_GUARD_MS) * US_PER_MS;
-    op->timer = mem_new(uv_timer_t);
-    uv_timer_init(loop, op->timer);
-    op->timer->data = op;
+    op->timer = loop_timer_create(loop, op);
     return op;
 }
 
@@ -484,11 +483,6 @@ unsigned op_tries(const struct op *op)
     return op->tries;
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void op_destroy(struct op *op)
 {
     if (!op)
@@ -497,6 +491,6 @@ void op_destroy(struct op *op)
     stop_asking(op);
     drop_conn(op);
     detach(op);
-    uv_close((uv_handle_t *)op->timer, free_handle);
+    loop_timer_destroy(op->timer);
     free(op);
 }

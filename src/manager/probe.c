@@ -1,6 +1,7 @@
 #include "probe.h"
 
 #include "../common/mem.h"
+#include "../loop/timer.h"
 #include "calls.h"
 
 #include <stddef.h>
@@ -10,7 +11,7 @@ struct probe {
     uv_loop_t *loop;
     struct worker *worker;
     struct listener listener;
-    uv_timer_t *timer; /* frees itself when it is closed */
+    uv_timer_t *timer;
     struct call *call; /* NULL between two tries */
 };
 
@@ -63,17 +64,10 @@ struct probe *probe_create(uv_loop_t *loop, struct worker *worker)
     struct probe *probe = mem_new(struct probe);
     probe->loop = loop;
     probe->worker = worker;
-    probe->timer = mem_new(uv_timer_t);
-    uv_timer_init(loop, probe->timer);
-    probe->timer->data = probe;
+    probe->timer = loop_timer_create(loop, probe);
     probe->listener.changed = on_changed;
     worker_listen(worker, &probe->listener);
     return probe;
-}
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
 }
 
 void probe_destroy(struct probe *probe)
@@ -83,6 +77,6 @@ void probe_destroy(struct probe *probe)
     if (probe->call)
         call_cancel(probe->call);
     worker_unlisten(probe->worker, &probe->listener);
-    uv_close((uv_handle_t *)probe->timer, free_handle);
+    loop_timer_destroy(probe->timer);
     free(probe);
 }

@@ -8,6 +8,7 @@
 #include "../common/mem.h"
 #include "../common/signals.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 
 #include <string.h>
 
@@ -45,7 +46,7 @@ struct run {
 
     const struct run_sink *sink; /* NULL: output is collected */
     void *sink_data;
-    uv_timer_t *over; /* of a run with a sink; frees itself when it is closed */
+    uv_timer_t *over; /* of a run with a sink */
     bool paused, overdue;
     bool feed_full; /* the feeder waits for drain */
 };
@@ -78,18 +79,12 @@ static void let_go(struct run *run)
     free(steal_ptr(run->text));
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void run_free(struct run *run)
 {
     op_destroy(run->op);
     if (run->reserved[0])
         names_release(fleet_names(run->fleet), run->reserved);
-    if (run->over)
-        uv_close((uv_handle_t *)run->over, free_handle);
+    loop_timer_destroy(run->over);
     let_go(run);
     run_result_free(run->result);
     free(run);
@@ -423,9 +418,7 @@ void run_stream(struct run *run, const struct run_sink *sink, void *data)
 {
     run->sink = sink;
     run->sink_data = data;
-    run->over = mem_new(uv_timer_t);
-    uv_timer_init(run->loop, run->over);
-    run->over->data = run;
+    run->over = loop_timer_create(run->loop, run);
 }
 
 void run_pause(struct run *run)

@@ -4,6 +4,7 @@
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct upgrades {
     const struct workers *workers;
     struct provisioner *provisioner;
     struct listener of_fleet, of_provisioner;
-    uv_timer_t *timer; /* for the next try; frees itself when it is closed */
+    uv_timer_t *timer; /* for the next try */
     struct attempt *attempts;
 };
 
@@ -180,19 +181,12 @@ struct upgrades *upgrades_create(uv_loop_t *loop, struct fleet *fleet,
     upgrades->fleet = fleet;
     upgrades->workers = workers;
     upgrades->provisioner = provisioner;
-    upgrades->timer = mem_new(uv_timer_t);
-    uv_timer_init(loop, upgrades->timer);
-    upgrades->timer->data = upgrades;
+    upgrades->timer = loop_timer_create(loop, upgrades);
     upgrades->of_fleet.changed = on_fleet;
     upgrades->of_provisioner.changed = on_provisioner;
     fleet_listen(fleet, &upgrades->of_fleet);
     provisioner_listen(provisioner, &upgrades->of_provisioner);
     return upgrades;
-}
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
 }
 
 void upgrades_destroy(struct upgrades *upgrades)
@@ -201,7 +195,7 @@ void upgrades_destroy(struct upgrades *upgrades)
         return;
     fleet_unlisten(upgrades->fleet, &upgrades->of_fleet);
     provisioner_unlisten(upgrades->provisioner, &upgrades->of_provisioner);
-    uv_close((uv_handle_t *)upgrades->timer, free_handle);
+    loop_timer_destroy(upgrades->timer);
     for (struct attempt *attempt = upgrades->attempts, *next; attempt; attempt = next) {
         next = attempt->next;
         free(attempt);

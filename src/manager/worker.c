@@ -5,6 +5,7 @@
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct worker {
     char name[NAME_MAX_LEN + 1];
     struct link *link;
     struct link_conn *watch;
-    uv_timer_t *timer; /* frees itself when it is closed */
+    uv_timer_t *timer;
     unsigned backoff_ms;
     bool up, has_figures;
     mono_us since, asked; /* asked: when the WATCH was begun */
@@ -227,9 +228,7 @@ struct worker *worker_create(uv_loop_t *loop, const char *name, struct link *tak
     worker->backoff_ms = WORKER_BACKOFF_MIN_MS;
     worker->latency_ms = -1;
     worker->since = clock_now(&clock_system);
-    worker->timer = mem_new(uv_timer_t);
-    uv_timer_init(loop, worker->timer);
-    worker->timer->data = worker;
+    worker->timer = loop_timer_create(loop, worker);
     uv_timer_start(worker->timer, on_retry, 0, 0);
     return worker;
 }
@@ -239,17 +238,12 @@ void worker_join(struct worker *worker, struct names *names)
     registry_join(worker->runners, names, worker);
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void worker_destroy(struct worker *worker)
 {
     if (!worker)
         return;
     link_conn_destroy(worker->watch);
-    uv_close((uv_handle_t *)worker->timer, free_handle);
+    loop_timer_destroy(worker->timer);
     link_destroy(worker->link);
     registry_destroy(worker->runners);
     json_decref(worker->templates);

@@ -4,6 +4,7 @@
 #include "../common/log.h"
 #include "../common/mem.h"
 #include "../common/str.h"
+#include "../loop/timer.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct task {
     int64_t wait_ms;
     workers_done_cb done; /* NULL: nobody listens any more */
     void *data;
-    uv_timer_t *timer; /* for an answer that must wait for the loop; frees itself */
+    uv_timer_t *timer; /* for an answer that must wait for the loop */
     struct err err;
     struct task *prev, *next;
 };
@@ -54,18 +55,13 @@ struct workers *workers_create(uv_loop_t *loop, struct fleet *fleet, struct stor
     return workers;
 }
 
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void task_free(struct task *task)
 {
     *(task->prev ? &task->prev->next : &task->workers->tasks) = task->next;
     if (task->next)
         task->next->prev = task->prev;
     link_destroy(task->link);
-    uv_close((uv_handle_t *)task->timer, free_handle);
+    loop_timer_destroy(task->timer);
     free(task);
 }
 
@@ -214,9 +210,7 @@ static struct task *create(struct workers *workers, enum task_kind kind, const c
     str_format(task->spec.name, sizeof(task->spec.name), "%s", name);
     task->done = done;
     task->data = data;
-    task->timer = mem_new(uv_timer_t);
-    uv_timer_init(workers->loop, task->timer);
-    task->timer->data = task;
+    task->timer = loop_timer_create(workers->loop, task);
     task->next = workers->tasks;
     if (task->next)
         task->next->prev = task;
