@@ -90,8 +90,8 @@ static int enter_one(struct own_group *own, const struct cgroup_root *root, cons
     if (!note_present(root, place) ||
         !str_format(place->group, PATH_ROOM, "%s/%s" OWN_GROUP_SUFFIX, root->path, prefix))
         return err_set(err, ERR_INTERNAL, "path too long: %s", root->path);
-    if (strcmp(place->before, place->group) ==
-        0) /* a dead worker's child; not ours to go back to */
+    /* A dead worker's child is in it already, and must not go back there. */
+    if (strcmp(place->before, place->group) == 0)
         str_format(place->before, PATH_ROOM, "%s", root->path);
     if (FAULT(OWN_GROUP_MAKE, -1, mkdir(place->group, 0755)) != 0 && errno != EEXIST)
         return err_sys(err, ERR_INTERNAL, errno, "cannot make cgroup %s", place->group);
