@@ -16,7 +16,7 @@ struct ssh_place {
     const char *config; /* ssh -F; "": ssh's own settings files */
 };
 
-/* A link through one supervised `ssh -N -L`, which is started at the first link_open and again,
+/* A link through one supervised `ssh -L`, which is started at the first link_open and again,
  * after a pause, whenever it ends. NULL when the folder's path is too long, or no path for ssh.
  */
 struct link *link_ssh_create(uv_loop_t *loop, const struct worker_spec *spec,

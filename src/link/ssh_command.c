@@ -6,9 +6,6 @@
 
 #include <unistd.h>
 
-/* OpenSSH's exit status when the command could not be run, or its connection was lost. */
-#define SSH_FAILED 255
-
 /* How it works. With a pinned key that the host did not show there are further tries, one for each
  * other family of keys: the host may have several. Nothing has been sent by then, so stdin is where
  * it was.

@@ -11,9 +11,6 @@
 #define WORDS_MAX 80
 #define KEY_MARK "codeland-key "
 
-/* OpenSSH's exit status for its own failures. */
-#define SSH_FAILED 255
-
 /* A link that is silent for 12 s is dead: two of three questions have had no answer. */
 static const char *const settings[] = {
     "BatchMode=yes",
@@ -33,6 +30,7 @@ static const char *const settings[] = {
     "PermitLocalCommand=no",
     "UpdateHostKeys=no",
     "RequestTTY=no",
+    "RemoteCommand=none",
     "LogLevel=ERROR",
     "CheckHostIP=no",
     "ForkAfterAuthentication=no",
@@ -102,8 +100,8 @@ char **ssh_words(const struct ssh_request *request)
         add(&words, "-p%d", (int)spec->port);
     if (request->forward)
         add(&words, "-L%s:%s", request->forward, spec->socket);
-    if (!request->command)
-        add(&words, "-N");
+    add(&words, "-oSessionType=%s", request->command ? "default" : "none");
+    add(&words, "-oStdinNull=%s", request->command ? "no" : "yes");
     add(&words, "--");
     add(&words, "%s", spec->host);
     if (request->command)

@@ -15,12 +15,16 @@
  */
 #define SSH_FAMILIES 4
 
+/* OpenSSH's exit status when the command could not be run, was killed, or its connection was lost.
+ */
+#define SSH_FAILED 255
+
 struct ssh_request {
     const struct worker_spec *spec;
     const char *config;  /* ssh -F; "": the user's and the system's own */
     unsigned family;     /* 0..SSH_FAMILIES-1 */
     const char *forward; /* a local socket that becomes the worker's; NULL: none */
-    const char *command; /* for the host's shell: a constant of ours; NULL: none (ssh -N) */
+    const char *command; /* for the host's shell: a constant of ours; NULL: no session (ssh -N) */
 };
 
 /* The words, NULL-terminated; ssh_words_free frees them. */

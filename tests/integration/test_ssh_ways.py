@@ -114,3 +114,46 @@ def test_what_ssh_says_is_told_without_secrets(manager):
     for text in (cli(manager, "show", "secret"), "\n".join(manager.manager.lines())):
         assert "hunter2" not in text and "cl_12345" not in text, text
     cli(manager, "rm", "secret")
+
+
+@pytest.mark.parametrize("sshd", ["ForceCommand /bin/false", "MaxSessions 0"])
+def test_a_login_that_runs_nothing(manager, sshd):
+    """The link is no more than a forward then, and the worker's state says so."""
+    with Host(authorized=manager.public_key, sshd=f"{sshd}\n") as one:
+        one.start().start_worker()
+        body = {"name": "quiet", "ssh": one.target, "identity": manager.identity,
+                "hostKey": one.fingerprint}
+        assert manager.api.post("/workers", body).status == 201
+
+        def runs():
+            answer = manager.api.post("/runner/run", {"code": "echo without"})
+            return answer.status == 200 and answer.json["stdout"] == "without\n"
+
+        eventually(runs, "a run without a session", UP)
+        assert not one.processes("cat")
+        said = [line["error"] for line in manager.manager.events("ssh ended")]
+        assert any("runs no command" in line for line in said), said
+        cli(manager, "rm", "quiet")
+
+
+def test_a_session_ends_with_the_link(manager):
+    """What waits at the host is one process, and is gone with the worker, and with the manager."""
+    with Host(authorized=manager.public_key) as one:
+        one.start().start_worker()
+        body = {"name": "held", "ssh": one.target, "identity": manager.identity,
+                "hostKey": one.fingerprint}
+
+        def add():
+            assert manager.api.post("/workers", body).status == 201
+            eventually(lambda: len(one.processes("cat")) == 1, "the session waits", UP)
+
+        add()
+        cli(manager, "rm", "held")
+        eventually(lambda: not one.processes("cat"), "it has ended", UP)
+        add()
+        manager.manager.kill()
+        eventually(lambda: not one.processes("cat"), "it has ended with the manager", UP)
+        manager.manager.start()
+        eventually(lambda: len(one.processes("cat")) == 1, "the session waits again", UP)
+        eventually(lambda: cli(manager, "rm", "held"), "the manager answers", UP)
+        eventually(lambda: not one.processes("cat"), "it has ended", UP)

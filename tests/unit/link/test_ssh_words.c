@@ -48,7 +48,7 @@ static void test_words_of_a_link(void **state)
         "-lroot",
         "-p2222",
         "-L/f/w1.sock:/run/codeland/worker.sock",
-        "-N",
+        "-oSessionType=none",
         "host",
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -73,7 +73,7 @@ static void test_words_of_a_command(void **state)
     assert_true(has(words, "-oUserKnownHostsFile=/dev/null"));
     assert_true(has(words, "-oHostKeyAlgorithms=rsa-sha2-512,rsa-sha2-256"));
     assert_true(has(words, "sh -s"));
-    assert_false(has(words, "-N"));
+    assert_true(has(words, "-oSessionType=default"));
     assert_true(has_part(words, KEY));
     assert_false(has_part(words, "IdentitiesOnly"));
     size_t count = 0;
