@@ -3,6 +3,8 @@ turns."""
 
 import threading
 
+import measures
+
 ATTACKS = {
     "fork bomb": ":(){ :|:& };:; :",
     "memory": "python3 -c 'kept = []\nwhile True: kept.append(bytearray(1 << 22))'",
@@ -10,6 +12,7 @@ ATTACKS = {
     "spin": "while :; do :; done",
     "disk": "while :; do head -c 200000000 /dev/zero >f; rm f; done",
 }
+ATTACKERS = (1, 2)  # at a time
 SECONDS = 2
 
 
@@ -26,7 +29,7 @@ def attack(stack, stop, counts):
             counts[name] = counts.get(name, 0) + 1
 
 
-def measure(bench, stack, program, attackers=2):
+def measure(bench, stack, program, attackers):
     quiet, attacked, counts = [], [], {}
     options = dict(rate=20, requests=60 if bench.quick else 300)
     for _ in range(bench.rounds):
@@ -41,4 +44,5 @@ def measure(bench, stack, program, attackers=2):
         stop.set()
         for thread in threads:
             thread.join()
-    return {"attackers": attackers, "attacks": counts, "quiet": quiet, "attacked": attacked}
+    return {"attackers": attackers, "attacks": counts, "quiet": measures.best(quiet),
+            "attacked": measures.best(attacked)}

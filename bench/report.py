@@ -156,19 +156,18 @@ def streaming(results):
 
 
 def neighbours(results):
-    found = results.get("neighbours")
-    if not found:
-        return
-    heading(f"Neighbours of {found['attackers']} hostile runners at a time: echo hi, 20 a second (ms)")
-    latency_header("")
-    quiet, attacked = (found[key]["latencyMs"] for key in ("quiet", "attacked"))
-    line("  quiet", *times(found["quiet"]), number(found["quiet"]["perSecond"], 0),
-         failed(found["quiet"], ""))
-    more = (f"{attacked['p50'] / quiet['p50']:.2f} x quiet at p50, "
-            f"{attacked['p99'] / quiet['p99']:.2f} x at p99" if quiet and attacked else "")
-    line("  under attack", *times(found["attacked"]), number(found["attacked"]["perSecond"], 0),
-         failed(found["attacked"], more))
-    remark("  attacks", found["attacks"], 0)
+    for found in results.get("neighbours", []):
+        heading(f"Neighbours of hostile runners, {found['attackers']} at a time: "
+                "echo hi, 20 a second (ms)")
+        latency_header("")
+        quiet, attacked = (found[key]["latencyMs"] for key in ("quiet", "attacked"))
+        line("  quiet", *times(found["quiet"]), number(found["quiet"]["perSecond"], 0),
+             failed(found["quiet"], ""))
+        more = (f"{attacked['p50'] / quiet['p50']:.2f} x quiet at p50, "
+                f"{attacked['p99'] / quiet['p99']:.2f} x at p99" if quiet and attacked else "")
+        line("  under attack", *times(found["attacked"]), number(found["attacked"]["perSecond"], 0),
+             failed(found["attacked"], more))
+        remark("  attacks", found["attacks"], 0)
 
 
 def ssh(results):
