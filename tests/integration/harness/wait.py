@@ -36,7 +36,9 @@ def eventually(condition, what, deadline=DEADLINE):
 
 
 class Task(threading.Thread):
-    """A call on a thread of its own; result() waits for it and raises what it raised."""
+    """A call on a thread of its own; result() waits for it and raises what it raised. deadline None: however
+    long it takes.
+    """
 
     def __init__(self, call, *args, **kwargs):
         super().__init__(daemon=True)
@@ -51,7 +53,8 @@ class Task(threading.Thread):
             self._error = error
 
     def result(self, deadline=2 * DEADLINE):
-        deadline = patient(deadline)
+        if deadline is not None:
+            deadline = patient(deadline)
         self.join(deadline)
         assert not self.is_alive(), f"no result within {deadline} s"
         if self._error:
@@ -65,7 +68,7 @@ def side_by_side(calls):
 
 
 def workers(count, calls, deadline=10 * DEADLINE):
-    """All calls by `count` threads; their results in order. deadline None: however long it takes."""
+    """All calls by `count` threads; their results in order."""
     results = [None] * len(calls)
     todo = iter(range(len(calls)))
     lock = threading.Lock()
