@@ -152,7 +152,8 @@ def streaming(results):
     remark("  highest memory until then (MiB)",
            {name: value / MIB for name, value in found["memory"].items()}, 1)
     heading("A caller hangs up: until the last of 50 processes has ended (ms)")
-    remark("  hang up", {key: found["endMs"][key] for key in ("p50", "max")})
+    for name, key in (("  hang up", "endMs"), ("  a bare pid namespace's first is killed", "bareEndMs")):
+        remark(name, {which: found[key][which] for which in ("p50", "max")})
 
 
 def neighbours(results):

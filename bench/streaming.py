@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import select
+import signal
 import socket
+import subprocess
 import time
 
 import stack as stacks
@@ -108,24 +110,25 @@ def of_runners():
     return found
 
 
-def ending(stack):
-    """Milliseconds from the caller's hanging up to the end of the last of its run's processes."""
-    code = f"for i in $(seq {CROWD}); do sleep 1000 & done; echo there; wait"
-    with events(stack, {"code": code}) as (conn, text):
-        while b"there" not in text:
-            text += conn.recv(65536)
-        pidfds = {os.pidfd_open(pid): pid for pid in of_runners()}
-        if len(pidfds) < CROWD:
-            raise stacks.Failed(f"only {len(pidfds)} processes are there to be killed")
-        begin = time.monotonic()
+CROWD_CODE = f"for i in $(seq {CROWD}); do sleep 1000 & done; echo there; wait"
+
+
+def until_ended(pids, kill):
+    """Milliseconds from a call of `kill` to the end of the last of the processes."""
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    if len(pidfds) < CROWD:
+        raise stacks.Failed(f"only {len(pidfds)} processes are there to be killed")
     waiting = select.poll()
     for pidfd in pidfds:
         waiting.register(pidfd, select.POLLIN)
     left = set(pidfds)
+    begin = time.monotonic()
+    kill()
     while left:
-        for pidfd, _ in waiting.poll(30000) or [(None, 0)]:
-            if pidfd is None:
-                raise stacks.Failed("a killed run's processes live on")
+        ended = waiting.poll(30000)
+        if not ended:
+            raise stacks.Failed("a killed run's processes live on")
+        for pidfd, _ in ended:
             waiting.unregister(pidfd)
             left.discard(pidfd)
     took = (time.monotonic() - begin) * 1000
@@ -134,16 +137,35 @@ def ending(stack):
     return took
 
 
+def ending(stack):
+    """The caller of a run hangs up."""
+    with events(stack, {"code": CROWD_CODE}) as (conn, text):
+        while b"there" not in text:
+            text += conn.recv(65536)
+        return until_ended(of_runners(), conn.close)
+
+
+def ending_bare():
+    """The first process of a bare pid namespace is killed."""
+    words = ["unshare", "--pid", "--fork", "sh", "-c", CROWD_CODE]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as outside:
+        outside.stdout.readline()
+        first = int(pathlib.Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text())
+        others = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return until_ended([first, *map(int, others)], lambda: os.kill(first, signal.SIGKILL))
+
+
 def measure(stack, quick):
     stack.wait_warm()
     rounds = 1 if quick else 3
     late = [lateness(stack) for _ in range(rounds)]
     fast = [throughput(stack, quick) for _ in range(rounds)]
-    ends = []
-    for _ in range(3 * rounds):
+    ends, bare = [], []
+    for _ in range(5 * rounds):
         stack.wait_warm()
         ends.append(ending(stack))
+        bare.append(ending_bare())
     return {"lateMs": {key: min(each[key] for each in late) for key in late[0]},
             "bytesPerSecond": max(each["bytesPerSecond"] for each in fast),
             "memory": fast[-1]["memory"],  # the highest since they began
-            "endMs": percentiles(ends)}
+            "endMs": percentiles(ends), "bareEndMs": percentiles(bare)}

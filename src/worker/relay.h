@@ -24,7 +24,7 @@ enum relay_outcome {
     RELAY_CALLER_WRONG, /* it sent what does not belong there; why */
 };
 
-#define RELAY_PROBE_MS 100
+#define RELAY_PROBE_MS 20
 
 struct relay_end {
     enum relay_outcome outcome;
