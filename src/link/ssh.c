@@ -92,7 +92,8 @@ static void choose_family(struct tunnel *tunnel, bool silent)
 }
 
 /* Logged in, and over at once without a word: nothing there runs the command that does nothing, its
- * shell (nologin) or sshd (MaxSessions 0, when ssh ends with its own status).
+ * shell (nologin) or sshd (MaxSessions 0, when ssh ends with its own status). An ssh whose session
+ * was refused lives on as long as a connection through it does.
  */
 static bool session_refused(const struct tunnel *tunnel, int64_t exit_status, int signal)
 {
@@ -113,7 +114,7 @@ static void on_ended(int64_t exit_status, int signal, void *data)
         err_set(
             &why, ERR_BAD_GATEWAY,
             "the login at %.100s runs no command (ssh ended with %d): the link will do without, "
-            "and is some 40 ms slower",
+            "and may be some 40 ms slower",
             tunnel->target, (int)exit_status);
     else
         ssh_story_explain(&tunnel->story, &tunnel->spec, exit_status, signal, &why);
