@@ -7,7 +7,8 @@
 
 static bool parse_number(const char *text, int64_t most, int64_t *value)
 {
-    return (text[0] != '0' || text[1] == '\0') && str_to_int(text, 0, most, value);
+    bool one_way = text[0] == '0' ? text[1] == '\0' : text[0] != '-'; /* no 01, no -0 */
+    return one_way && str_to_int(text, 0, most, value);
 }
 
 bool ipv4_parse(const char *text, uint32_t *address)
