@@ -122,7 +122,8 @@ static void test_from_start_to_answer(void **state)
     const struct link_status *status = link_get_status(link);
     assert_true(status->up);
     assert_true(status->latency_us > 0);
-    assert_contains(scratch_read(scratch_path(rig->folder, "words")), "-N\n--\nhost\n");
+    assert_contains(scratch_read(scratch_path(rig->folder, "words")),
+                    "--\nhost\nexec cat >/dev/null\n");
     link_conn_destroy(conn);
     link_destroy(link);
     pid_t pid = (pid_t)atoi(scratch_read(scratch_path(rig->folder, "starts")));
@@ -143,6 +144,33 @@ static void test_started_again_when_it_ends(void **state)
     assert_contains(link_get_status(link)->last_line, "Connection refused");
     assert_false(link_get_status(link)->up);
     link_destroy(link);
+}
+
+/* Logged in, as its socket shows, and over at once: the next one asks for no session. */
+static void refuse_session(struct rig *rig, const char *end)
+{
+    char text[PATH_MAX + 200];
+    struct err err;
+    snprintf(text, sizeof(text), "grep -q SessionType=none words && exec sleep 1000\n: >%s\n%s",
+             rig->path, end);
+    script(rig, text);
+    struct link *link = make_link(rig);
+    assert_null(try_open(link, &err));
+    loop_wait(&rig->loop, starts(rig) == 2 && !scratch_exists(rig->path));
+    assert_null(try_open(link, &err));
+    assert_contains(err.msg, "the login at root@host:2222 runs no command");
+    loop_wait(&rig->loop, strstr(scratch_read(scratch_path(rig->folder, "words")), "--\nhost\n"));
+    link_destroy(link);
+}
+
+static void test_a_shell_that_runs_nothing(void **state)
+{
+    refuse_session(*state, "exit 1");
+}
+
+static void test_a_server_without_sessions(void **state)
+{
+    refuse_session(*state, "exit 255");
 }
 
 /* The socket that an earlier ssh left must not be taken for this one's. */
@@ -306,6 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_from_start_to_answer),
         TEST(test_started_again_when_it_ends),
+        TEST(test_a_shell_that_runs_nothing),
+        TEST(test_a_server_without_sessions),
         TEST(test_a_stale_socket),
         TEST(test_each_family_of_keys),
         TEST(test_a_folder_that_is_no_place),
