@@ -117,6 +117,8 @@ max_runners = {RUNNERS_MOST}
     def start(self):
         near = ["ip", "-n", self._behind.name] if self._behind else ["ip"]
         run("ip", "netns", "add", self.name)
+        # One that was killed before it could clean up had our slot, and left its cable.
+        subprocess.run([*near, "link", "del", self.device], check=False, capture_output=True)
         run(*near, "link", "add", self.device, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         run(*near, "addr", "add", f"{self.here}/30", "dev", self.device)
         run(*near, "link", "set", self.device, "up")
