@@ -56,7 +56,7 @@ def frame(kind, payload=b""):
 
 def link_request(operation, fields, files=(), stdin_end=True):
     """All that a manager sends for one operation."""
-    hello = frame(LINK_HELLO, {"protocol": 2, "program": "codeland bench", "manager": "0" * 32})
+    hello = frame(LINK_HELLO, {"protocol": 3, "program": "codeland bench", "manager": "0" * 32})
     data = b"".join(frame(FILE_DATA, text) for text in files)
     return hello + frame(operation, fields) + data + (frame(STDIN_EOF) if stdin_end else b"")
 

@@ -1,6 +1,5 @@
 #include "control.h"
 
-#include "../common/agent_wire.h"
 #include "../common/fd.h"
 #include "op.h"
 #include "watch.h"
@@ -21,7 +20,7 @@ static mono_us connected_at;
 static mono_us retry_at;
 static mono_us next_pause = PAUSE_MIN_US;
 
-/* What was received of a frame; AGENT_OPEN is the only type there is in this direction. */
+/* What was received of a frame; AGENT_OPEN and AGENT_OP_SIGNAL are no longer. */
 static unsigned char data[FRAME_HEADER_LEN + 64];
 static size_t data_len;
 /* Descriptors that came with it. */
@@ -81,29 +80,44 @@ void control_start(int take_folder)
     try_connect();
 }
 
-static int handle(const struct frame *frame)
+static int handle_signal(const struct frame *frame)
+{
+    struct agent_op_signal signal;
+    if (!agent_op_signal_decode(frame->payload, frame->len, &signal))
+        return -1;
+    op_signal(&signal);
+    return 0;
+}
+
+static int handle_open(const struct frame *frame)
 {
     struct agent_open open;
     if (!agent_open_decode(frame->payload, frame->len, &open) || held[0] < 0)
         return -1;
     next_pause = PAUSE_MIN_US;
-    op_open(steal_fd(&held[0]), steal_fd(&held[1]));
+    op_open(open.id, steal_fd(&held[0]), steal_fd(&held[1]));
     close_held();
     return 0;
+}
+
+/* So that their frames fit data. */
+static bool belongs_here(uint8_t type)
+{
+    return type == FRAME_AGENT_OPEN || type == FRAME_AGENT_OP_SIGNAL;
 }
 
 /* All whole frames of data; -1 when it makes no sense. */
 static int handle_frames(void)
 {
     for (;;) {
-        struct frame frame = {.type = FRAME_AGENT_OPEN};
+        struct frame frame;
         size_t used;
         enum frame_status status = frame_parse(data, data_len, &frame, &used);
-        if (status == FRAME_BAD || frame.type != FRAME_AGENT_OPEN)
+        if (status == FRAME_BAD || (data_len >= FRAME_HEADER_LEN && !belongs_here(frame.type)))
             return -1;
         if (status == FRAME_MORE)
             return 0;
-        if (handle(&frame) != 0)
+        if ((frame.type == FRAME_AGENT_OPEN ? handle_open(&frame) : handle_signal(&frame)) != 0)
             return -1;
         data_len -= used;
         memmove(data, data + used, data_len);

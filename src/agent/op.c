@@ -14,7 +14,6 @@
  */
 #include "op.h"
 
-#include "../common/agent_wire.h"
 #include "../common/fd.h"
 #include "files.h"
 #include "inbox.h"
@@ -33,6 +32,7 @@ enum op_state { OP_FREE, OP_SETUP, OP_RUNNING, OP_EXITED, OP_CLOSING, OP_DRAININ
 struct op {
     enum op_state state;
     uint32_t generation;
+    uint32_t id;     /* the worker's number of it */
     bool lost;       /* the worker has closed the socket */
     bool stdin_over; /* STDIN_EOF came */
     int cgroup;
@@ -318,13 +318,18 @@ static bool file_data_frame(struct op *op, const struct frame *frame)
     return true;
 }
 
+static void send_signal(const struct op *op, uint32_t signal, uint32_t group)
+{
+    if (op->pid > 0)
+        kill(group ? -op->pid : op->pid, (int)signal);
+}
+
 static bool signal_frame(struct op *op, const struct frame *frame)
 {
     struct agent_signal signal;
     if (op->state == OP_SETUP || !agent_signal_decode(frame->payload, frame->len, &signal))
         return false;
-    if (op->pid > 0)
-        kill(signal.group ? -op->pid : op->pid, (int)signal.signal);
+    send_signal(op, signal.signal, signal.group);
     return true;
 }
 
@@ -463,7 +468,7 @@ static void refuse(int socket)
     say_farewell(socket);
 }
 
-void op_open(int take_socket, int take_cgroup)
+void op_open(uint32_t id, int take_socket, int take_cgroup)
 {
     cleanup_close int socket = take_socket, cgroup = take_cgroup;
     struct op *op = find_slot();
@@ -474,6 +479,7 @@ void op_open(int take_socket, int take_cgroup)
     }
     *op = (struct op){
         .generation = ++generations,
+        .id = id,
         .cgroup = steal_fd(&cgroup),
         .socket.fd = steal_fd(&socket),
     };
@@ -482,6 +488,13 @@ void op_open(int take_socket, int take_cgroup)
     set_state(op, OP_SETUP);
     receive(op); /* the operation's first frames are mostly there already */
     settle(op);
+}
+
+void op_signal(const struct agent_op_signal *signal)
+{
+    for (const struct op *op = ops; op < ops + ops_used; op++)
+        if (op->state == OP_RUNNING && op->id == signal->id)
+            send_signal(op, signal->signal, signal->group);
 }
 
 static void note_exit(struct op *op, int status, const struct rusage *usage)

@@ -3,11 +3,13 @@
  *
  * Frames are taken in order. While the program does not read its standard input, what lies behind
  * it on the socket waits, an AGENT_SIGNAL too: to see it, the agent would have to hold any amount
- * of input. Closing the socket is noticed at any time, and ends a program that is stuck like that.
+ * of input. Closing the socket is noticed at any time, and ends a program that is stuck like that;
+ * a signal that must not wait comes by op_signal.
  */
 #ifndef AGENT_OP_H
 #define AGENT_OP_H
 
+#include "../common/agent_wire.h"
 #include "../common/clock.h"
 #include "watch.h"
 
@@ -23,8 +25,11 @@
 /* How long output may follow the end of the program while others hold its pipes. */
 #define OP_GRACE_US (100 * US_PER_MS)
 
-/* Begins an operation. Takes both descriptors; take_cgroup is -1 when none came. */
-void op_open(int take_socket, int take_cgroup);
+/* Begins an operation of that number. Takes both descriptors; take_cgroup is -1 when none came. */
+void op_open(uint32_t id, int take_socket, int take_cgroup);
+
+/* To the program of that operation, if it runs. */
+void op_signal(const struct agent_op_signal *signal);
 
 /* The loop has these for the WATCH_OP_* of a tag. One that is out of date is ignored. */
 void op_event(struct watch_tag tag, uint32_t events);

@@ -121,14 +121,14 @@ bool agent_folder_decode(const void *payload, size_t len, struct agent_folder *m
     return wire_read_done(&reader) && folder_in_bounds(msg);
 }
 
-static bool signal_in_bounds(const struct agent_signal *msg)
+static bool signal_in_bounds(uint32_t signal, uint32_t group)
 {
-    return msg->signal >= 1 && msg->signal <= AGENT_SIGNAL_MAX && msg->group <= 1;
+    return signal >= 1 && signal <= AGENT_SIGNAL_MAX && group <= 1;
 }
 
 size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room)
 {
-    if (!signal_in_bounds(msg))
+    if (!signal_in_bounds(msg->signal, msg->group))
         return 0;
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->signal);
@@ -141,7 +141,27 @@ bool agent_signal_decode(const void *payload, size_t len, struct agent_signal *m
     struct wire_reader reader = reader_over(payload, len);
     msg->signal = wire_read_u32(&reader);
     msg->group = wire_read_u32(&reader);
-    return wire_read_done(&reader) && signal_in_bounds(msg);
+    return wire_read_done(&reader) && signal_in_bounds(msg->signal, msg->group);
+}
+
+size_t agent_op_signal_encode(const struct agent_op_signal *msg, void *payload, size_t room)
+{
+    if (!signal_in_bounds(msg->signal, msg->group))
+        return 0;
+    struct wire_writer writer = writer_over(payload, room);
+    wire_write_u32(&writer, msg->id);
+    wire_write_u32(&writer, msg->signal);
+    wire_write_u32(&writer, msg->group);
+    return written(&writer);
+}
+
+bool agent_op_signal_decode(const void *payload, size_t len, struct agent_op_signal *msg)
+{
+    struct wire_reader reader = reader_over(payload, len);
+    msg->id = wire_read_u32(&reader);
+    msg->signal = wire_read_u32(&reader);
+    msg->group = wire_read_u32(&reader);
+    return wire_read_done(&reader) && signal_in_bounds(msg->signal, msg->group);
 }
 
 size_t agent_started_encode(const struct agent_started *msg, void *payload, size_t room)

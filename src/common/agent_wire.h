@@ -5,9 +5,13 @@
  * control connection, and then owns the operation through its own end:
  *
  *   worker → agent   AGENT_FOLDER?  (AGENT_FILE, FILE_DATA...)*  AGENT_EXEC  (STDIN...)* STDIN_EOF
- *                    AGENT_SIGNAL at any time after AGENT_EXEC
+ *                    AGENT_SIGNAL at any time after AGENT_EXEC, behind the input before it
  *   agent → worker   AGENT_STARTED  (STDOUT | STDERR)*  AGENT_EXIT
  *                    or AGENT_FAILED instead of AGENT_STARTED
+ *
+ * A signal that must not wait behind input goes over the control connection, as AGENT_OP_SIGNAL
+ * with the number that AGENT_OPEN gave; it does nothing before AGENT_STARTED and after the
+ * program's end.
  *
  * Closing the worker's end before AGENT_EXIT abandons the operation: the agent kills the program's
  * process group and forgets it.
@@ -53,9 +57,11 @@ enum agent_stage {
 const char *agent_stage_text(uint32_t stage);
 
 /* A worker that is upgraded finds the agents of named runners as they were: another number here is
- * the end of those runners.
+ * the end of those runners, unless the
+ * worker still speaks the old one. 2: there is AGENT_OP_SIGNAL.
  */
-#define AGENT_PROTOCOL 1
+#define AGENT_PROTOCOL 2
+#define AGENT_PROTOCOL_OLDEST 1
 
 struct agent_hello {
     uint32_t version;    /* AGENT_PROTOCOL of the agent */
@@ -63,7 +69,7 @@ struct agent_hello {
 };
 
 struct agent_open {
-    uint32_t id; /* for the log; unique within the runner */
+    uint32_t id; /* unique within the runner */
 };
 
 /* AGENT_EXEC, and AGENT_FILE before it, run as this user in this folder. */
@@ -103,6 +109,11 @@ struct agent_exec {
 struct agent_signal {
     uint32_t signal; /* 1..AGENT_SIGNAL_MAX */
     uint32_t group;  /* 1: to the process group, 0: to the program alone */
+};
+
+struct agent_op_signal {
+    uint32_t id;            /* of its AGENT_OPEN */
+    uint32_t signal, group; /* as in agent_signal */
 };
 
 struct agent_started {
@@ -163,6 +174,8 @@ size_t agent_exec_encode(const struct agent_exec *msg, void *payload, size_t roo
 bool agent_exec_decode(const void *payload, size_t len, struct agent_exec *msg);
 size_t agent_signal_encode(const struct agent_signal *msg, void *payload, size_t room);
 bool agent_signal_decode(const void *payload, size_t len, struct agent_signal *msg);
+size_t agent_op_signal_encode(const struct agent_op_signal *msg, void *payload, size_t room);
+bool agent_op_signal_decode(const void *payload, size_t len, struct agent_op_signal *msg);
 size_t agent_started_encode(const struct agent_started *msg, void *payload, size_t room);
 bool agent_started_decode(const void *payload, size_t len, struct agent_started *msg);
 size_t agent_exit_encode(const struct agent_exit *msg, void *payload, size_t room);

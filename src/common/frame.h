@@ -28,7 +28,7 @@ struct frame {
 /* The version of the link between manager and worker, which must be the same on both sides. The
  * agent's hop has its own (AGENT_PROTOCOL).
  */
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 3
 
 void frame_put_header(unsigned char header[FRAME_HEADER_LEN], uint8_t type, uint8_t flags,
                       uint32_t len);

@@ -8,7 +8,8 @@
 
 /* How it works. WAITING: for {"start"}. STARTING: the run is asked for; what the client sends
  * meanwhile is left where it is. RUNNING: bytes go both ways, each side is held while the other is
- * slow. ENDING: the result goes out in fragments as the socket takes them. Whatever ends it, the
+ * slow; of what the client sends much is taken first, so that a signal or a close behind it is
+ * seen. ENDING: the result goes out in fragments as the socket takes them. Whatever ends it, the
  * session is freed when the WebSocket says that it is closed.
  */
 enum session_state { WAITING, STARTING, RUNNING, ENDING, ENDED };
@@ -123,8 +124,7 @@ static void on_started(const char *runner, double queued_ms, void *data)
     json_close(&json, '}');
     self->state = RUNNING;
     ws_send(self->ws, WS_TEXT, true, text.data, text.len, NULL, 0);
-    if (run_may_feed(self->run))
-        ws_hold(self->ws, false);
+    ws_hold(self->ws, false);
     buf_finish(&text);
 }
 
@@ -234,15 +234,17 @@ static int on_words(struct session *self, const json_t *message, struct err *err
 {
     static const char *const keys[] = {"signal", "eof", NULL};
     const char *signal = NULL;
-    bool eof = false;
+    bool eof = false, room = true;
     if (json_only_keys(message, keys, err) != 0 ||
         json_get_string(message, "signal", false, &signal, NULL, err) != 0 ||
         json_get_bool(message, "eof", false, &eof, err) != 0)
         return -1;
     if (!signal && !eof)
         return err_set(err, ERR_BAD_REQUEST, "a text must hold signal or eof");
-    if (signal && run_signal(self->run, signal, err) != 0)
+    if (signal && run_signal(self->run, signal, &room, err) != 0)
         return -1;
+    if (!room)
+        ws_hold(self->ws, true);
     if (eof && !self->input_over)
         run_feed_end(self->run);
     self->input_over |= eof;

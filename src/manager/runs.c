@@ -1,7 +1,9 @@
 #include "runs.h"
 
+#include "backlog.h"
 #include "run_answer.h"
 #include "run_message.h"
+#include "steer.h"
 
 #include "../common/clock.h"
 #include "../common/json.h"
@@ -48,7 +50,10 @@ struct run {
     void *sink_data;
     uv_timer_t *over; /* of a run with a sink */
     bool paused, overdue;
-    bool feed_full; /* the feeder waits for drain */
+    struct backlog backlog; /* what was fed and not sent yet */
+    bool feed_over;         /* the end is to be sent behind it */
+    bool feed_full;         /* the feeder waits for drain */
+    struct steer *steer;    /* NULL before the first signal */
 };
 
 #define PIECE FRAME_DATA_MAX
@@ -81,10 +86,12 @@ static void let_go(struct run *run)
 
 static void run_free(struct run *run)
 {
+    steer_destroy(run->steer);
     op_destroy(run->op);
     if (run->reserved[0])
         names_release(fleet_names(run->fleet), run->reserved);
     loop_timer_destroy(run->over);
+    backlog_finish(&run->backlog);
     let_go(run);
     run_result_free(run->result);
     free(run);
@@ -115,6 +122,22 @@ static bool send_file_piece(struct run *run)
     return true;
 }
 
+/* What was fed, behind the request's own. */
+static void pump_fed(struct run *run)
+{
+    const char *data;
+    size_t len;
+    while (run->all_sent && link_conn_queued(run->conn) <= CHAN_HIGH &&
+           (len = backlog_front(&run->backlog, &data)) > 0) {
+        link_conn_send(run->conn, FRAME_STDIN, data, len);
+        backlog_drop(&run->backlog);
+    }
+    if (!run->feed_over || !run->all_sent || backlog_front(&run->backlog, &data) > 0)
+        return;
+    run->feed_over = false;
+    link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
+}
+
 static void pump(struct run *run)
 {
     const struct run_request *request = &run->request;
@@ -133,6 +156,7 @@ static void pump(struct run *run)
     }
     if (run->all_sent && run->started)
         let_go(run);
+    pump_fed(run);
 }
 
 static void set_key(struct run *run)
@@ -174,14 +198,21 @@ static void on_send(struct link_conn *conn, void *data)
     pump(run);
 }
 
+static void tell_room(void *data)
+{
+    struct run *run = data;
+    if (!run->feed_full || !backlog_has_room(&run->backlog) ||
+        (run->steer && !steer_has_room(run->steer)))
+        return;
+    run->feed_full = false;
+    run->sink->drain(run->sink_data);
+}
+
 static void on_drain(void *data)
 {
     struct run *run = data;
     pump(run);
-    if (!run->feed_full || !run->all_sent)
-        return;
-    run->feed_full = false;
-    run->sink->drain(run->sink_data);
+    tell_room(run);
 }
 
 static void finish(struct run *run)
@@ -435,30 +466,29 @@ void run_resume(struct run *run)
     run->paused = false;
 }
 
-bool run_may_feed(struct run *run)
-{
-    run->feed_full = !run->all_sent || link_conn_queued(run->conn) > CHAN_HIGH;
-    return !run->feed_full;
-}
-
 bool run_feed(struct run *run, const char *data, size_t len)
 {
-    for (size_t sent = 0; sent < len;)
-        send_piece(run, FRAME_STDIN, data, len, &sent);
-    return run_may_feed(run);
+    backlog_add(&run->backlog, data, len);
+    pump_fed(run);
+    run->feed_full = run->feed_full || backlog_is_full(&run->backlog);
+    return !run->feed_full;
 }
 
 void run_feed_end(struct run *run)
 {
-    link_conn_send(run->conn, FRAME_STDIN_EOF, NULL, 0);
+    run->feed_over = true;
+    pump_fed(run);
 }
 
-int run_signal(struct run *run, const char *name, struct err *err)
+static const struct steer_ops steer_ops = {.drain = tell_room};
+
+int run_signal(struct run *run, const char *name, bool *room, struct err *err)
 {
     if (signals_number(name) == 0)
         return err_set(err, ERR_BAD_REQUEST, "signal: \"%.40s\" is no signal's name", name);
-    char text[64];
-    str_format(text, sizeof(text), "{\"signal\":\"%s\"}", name);
-    link_conn_send(run->conn, FRAME_SIGNAL, text, strlen(text));
+    if (!run->steer)
+        run->steer = steer_create(op_worker(run->op), run->key, &steer_ops, run);
+    *room = steer_signal(run->steer, name);
+    run->feed_full = run->feed_full || !*room;
     return 0;
 }

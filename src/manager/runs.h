@@ -108,7 +108,7 @@ struct run_sink {
     /* len bytes of stdout or stderr, in the order in which they came. */
     void (*output)(bool is_err, const char *data, size_t len, void *data_of_sink);
 
-    /* There is room for input again; NULL: nobody feeds. */
+    /* There is room for input and signals again; NULL: nobody feeds. */
     void (*drain)(void *data);
 };
 
@@ -122,18 +122,16 @@ void run_stream(struct run *run, const struct run_sink *sink, void *data);
 void run_pause(struct run *run);
 void run_resume(struct run *run);
 
-/* Whether stdin may be fed: between started and done, and the request's own input is on its way.
- * False: wait for drain.
+/* Bytes for stdin, behind the request's own, and its end; between started and done. What the worker
+ * does not take is kept (backlog.h). False: enough is, wait for drain.
  */
-bool run_may_feed(struct run *run);
-
-/* Bytes for stdin, and its end, when they may be fed. False: enough is queued, wait for drain. */
 bool run_feed(struct run *run, const char *data, size_t len);
 void run_feed_end(struct run *run);
 
-/* Sends the program and its children a signal, e.g. "SIGINT"; between started and done. -1 with an
- * err for a name that is none.
+/* Sends the program (or its compiler) and its children a signal, e.g. "SIGINT", ahead of all input;
+ * between started and done. *room is whether there is room for more, else wait for drain. -1 with
+ * an err for a name that is none.
  */
-int run_signal(struct run *run, const char *name, struct err *err);
+int run_signal(struct run *run, const char *name, bool *room, struct err *err);
 
 #endif

@@ -84,6 +84,11 @@ struct engine_ops {
      */
     int (*open)(struct engine *engine, struct engine_runner *handle, uint32_t id, bool confined,
                 int take_fd, struct err *err);
+
+    /* A signal to the program that the operation runs, at once, whatever waits on its socket. False
+     * when the agent cannot be told so.
+     */
+    bool (*signal)(struct engine *engine, struct engine_runner *handle, uint32_t id, int number);
     void (*kill_operation)(struct engine *engine, struct engine_runner *handle, uint32_t id);
     void (*end_operation)(struct engine *engine, struct engine_runner *handle, uint32_t id);
 

@@ -123,6 +123,20 @@ static int fake_open(struct engine *engine, struct engine_runner *handle, uint32
     return fake_operation_add(container, id, confined, steal_fd(&fd), err);
 }
 
+static bool fake_signal(struct engine *engine, struct engine_runner *handle, uint32_t id,
+                        int number)
+{
+    struct engine_fake *fake = fake_of(engine);
+    struct fake_container *container = fake_container_of(handle);
+    struct fake_operation *operation = fake_operation_of(container, id);
+    if (container->state != ENGINE_FAKE_READY || !container->told_ready || !operation ||
+        !operation->agent)
+        return false;
+    fake_agent_signal(operation->agent, (uint32_t)number);
+    fake_operation_pump(fake, operation);
+    return true;
+}
+
 static void fake_kill_operation(struct engine *engine, struct engine_runner *handle, uint32_t id)
 {
     struct engine_fake *fake = fake_of(engine);
@@ -257,6 +271,7 @@ static const struct engine_ops ops = {
     .adopt = fake_adopt,
     .destroy = fake_destroy,
     .open = fake_open,
+    .signal = fake_signal,
     .kill_operation = fake_kill_operation,
     .end_operation = fake_end_operation,
     .attach_network = fake_attach_network,

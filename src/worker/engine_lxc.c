@@ -68,6 +68,7 @@ struct engine_runner {
     int disk;             /* see rootfs_disk.h; -1: it could not be opened */
     struct chan *control; /* NULL while the agent is away */
     bool greeted;         /* it has said hello on this connection */
+    bool hears_signals;   /* over this connection: it is none of an earlier version */
     unsigned connections; /* of its agent since connections_since */
     mono_us connections_since;
     struct op_groups groups;
@@ -258,13 +259,14 @@ static void on_control_frame(struct chan *chan, const struct frame *frame, void 
         !FAULT(AGENT_HELLO, false, agent_hello_decode(frame->payload, frame->len, &hello))) {
         err_set(&why, ERR_BAD_GATEWAY, "its agent does not keep to the protocol");
         condemn(handle, &why);
-    } else if (hello.version != AGENT_PROTOCOL) {
+    } else if (hello.version < AGENT_PROTOCOL_OLDEST || hello.version > AGENT_PROTOCOL) {
         err_set(&why, ERR_BAD_GATEWAY,
                 "its agent speaks version %" PRIu32 " of the protocol, not %d", hello.version,
                 AGENT_PROTOCOL);
         condemn(handle, &why);
     } else {
         handle->greeted = true;
+        handle->hears_signals = hello.version >= 2;
         become_ready(handle);
     }
 }
@@ -595,6 +597,19 @@ static int lxc_open(struct engine *base, struct engine_runner *handle, uint32_t 
     return -1;
 }
 
+/* One frame at a time, whole or not at all: AGENT_OPEN goes the same way. */
+static bool lxc_signal(struct engine *base, struct engine_runner *handle, uint32_t id, int number)
+{
+    (void)base;
+    const struct agent_op_signal signal = {.id = id, .signal = (uint32_t)number, .group = 1};
+    unsigned char message[FRAME_HEADER_LEN + 16];
+    if (!handle->control || !handle->greeted || !handle->hears_signals)
+        return false;
+    size_t len = agent_op_signal_encode(&signal, message + FRAME_HEADER_LEN, 16);
+    frame_put_header(message, FRAME_AGENT_OP_SIGNAL, 0, (uint32_t)len);
+    return fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, NULL, 0) == 0;
+}
+
 static void lxc_kill_operation(struct engine *base, struct engine_runner *handle, uint32_t id)
 {
     (void)base;
@@ -724,6 +739,7 @@ static const struct engine_ops ops = {
     .adopt = lxc_adopt,
     .destroy = lxc_destroy,
     .open = lxc_open,
+    .signal = lxc_signal,
     .kill_operation = lxc_kill_operation,
     .end_operation = lxc_end_operation,
     .attach_network = lxc_attach_network,

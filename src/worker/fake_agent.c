@@ -172,7 +172,7 @@ static void fail_protocol(struct fake_agent *agent)
     agent->phase = PHASE_ENDING;
 }
 
-static void end_by_signal(struct fake_agent *agent, uint32_t number)
+void fake_agent_signal(struct fake_agent *agent, uint32_t number)
 {
     if (agent->phase != PHASE_RUNNING && agent->phase != PHASE_ENDING)
         return;
@@ -235,7 +235,7 @@ static void on_frame(struct fake_agent *agent, const struct frame *frame)
         if (!running || !agent_signal_decode(frame->payload, frame->len, &sig))
             fail_protocol(agent);
         else
-            end_by_signal(agent, sig.signal);
+            fake_agent_signal(agent, sig.signal);
         return;
     default:
         fail_protocol(agent);
@@ -302,7 +302,7 @@ void fake_agent_end(struct fake_agent *agent)
 
 void fake_agent_kill(struct fake_agent *agent)
 {
-    end_by_signal(agent, SIGKILL);
+    fake_agent_signal(agent, SIGKILL);
 }
 
 const struct fake_script *fake_agent_script(const struct fake_agent *agent)

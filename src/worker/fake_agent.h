@@ -52,6 +52,9 @@ enum fake_agent_status fake_agent_pump(struct fake_agent *agent);
  */
 void fake_agent_end(struct fake_agent *agent);
 
+/* The program dies of a signal; output that was not written yet is lost. Pump it afterwards. */
+void fake_agent_signal(struct fake_agent *agent, uint32_t number);
+
 /* The program is killed by signal 9; output that was not written yet is lost. Pump it afterwards.
  */
 void fake_agent_kill(struct fake_agent *agent);

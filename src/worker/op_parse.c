@@ -265,7 +265,7 @@ int op_footprint_parse(const char *text, size_t len, struct err *err)
     return json ? json_only_keys(json, keys, err) : -1;
 }
 
-int op_withdraw_parse(const char *text, size_t len, uint64_t *key, struct err *err)
+int op_key_parse(const char *text, size_t len, uint64_t *key, struct err *err)
 {
     static const char *const keys[] = {"key", NULL};
     cleanup_json json_t *json = json_parse_object(text, len, false, err);

@@ -86,8 +86,8 @@ int op_zombies_parse(const char *text, size_t len, bool *remove, struct err *err
 /* It says nothing. */
 int op_footprint_parse(const char *text, size_t len, struct err *err);
 
-/* The key of a WITHDRAW. */
-int op_withdraw_parse(const char *text, size_t len, uint64_t *key, struct err *err);
+/* The key of a WITHDRAW or a STEER. */
+int op_key_parse(const char *text, size_t len, uint64_t *key, struct err *err);
 
 /* A manager's LINK_HELLO, and who it is. Fails when its protocol is not ours. */
 int op_hello_parse(const char *text, size_t len, char manager[MANAGER_ID_LEN + 1], struct err *err);

@@ -6,9 +6,9 @@
 
 /* How it works. The caller's channel is paused until there is an agent, and again whenever the
  * agent's queue is long; a channel that is paused does not see its end, so a timer looks for that
- * meanwhile. Each file is announced when its turn comes, the program after the last file's last
- * byte; only then may there be input. While a stage without input goes on, the caller's waits in
- * his channel.
+ * meanwhile. A signal comes past the channel, and past the agent's queue. Each file is announced
+ * when its turn comes, the program after the last file's last byte; only then may there be input.
+ * While a stage without input goes on, the caller's waits in his channel.
  */
 struct stream {
     int64_t sent;
@@ -25,6 +25,7 @@ struct relay {
     int64_t file_bytes_left; /* of the one before it */
     bool exec_sent, input_over, input_unwanted;
     bool started;       /* the agent has said so */
+    uint64_t signals;   /* that wait to be sent: bit n - 1 for n, as the kernel keeps them */
     bool output_paused; /* the caller is slow */
     struct stream out, err_stream;
     size_t queued; /* on the link when relay_stalled was last asked */
@@ -142,18 +143,34 @@ static void advance(struct relay *relay)
     pause_input(relay); /* what comes next is for another stage */
 }
 
-/* To the program and what it started, as a terminal's keys are. */
-static bool send_signal(struct relay *relay, const struct frame *frame)
+/* False when it has to wait. */
+static bool send_signal(struct relay *relay, int number)
 {
     unsigned char payload[64];
-    struct err err;
-    int number;
-    if (op_signal_parse(frame->payload, frame->len, &number, &err) != 0)
+    if (relay->stage.signal && relay->stage.signal(number, relay->data))
+        return true;
+    if (chan_queued(relay->agent) > CHAN_HIGH)
         return false;
     const struct agent_signal signal = {.signal = (uint32_t)number, .group = 1};
     size_t len = agent_signal_encode(&signal, payload, sizeof(payload));
     chan_send(relay->agent, FRAME_AGENT_SIGNAL, payload, len);
     return true;
+}
+
+static void send_signals(struct relay *relay)
+{
+    uint64_t signals = relay->started ? relay->signals : 0;
+    for (int number = 1; number <= AGENT_SIGNAL_MAX; number++) {
+        uint64_t bit = (uint64_t)1 << (number - 1);
+        if (signals & bit && send_signal(relay, number))
+            relay->signals &= ~bit;
+    }
+}
+
+void relay_signal(struct relay *relay, int number)
+{
+    relay->signals |= (uint64_t)1 << (number - 1);
+    send_signals(relay);
 }
 
 /* False when the frame has no place here. */
@@ -174,8 +191,6 @@ static bool forward(struct relay *relay, const struct frame *frame)
         relay->input_over = frame->type == FRAME_STDIN_EOF;
         chan_send(relay->agent, frame->type, frame->payload, frame->len);
         return true;
-    case FRAME_SIGNAL:
-        return relay->exec_sent && send_signal(relay, frame);
     default:
         return false;
     }
@@ -245,6 +260,7 @@ static bool handle_agent_frame(struct relay *relay, const struct frame *frame)
         if (relay->started || !agent_started_decode(frame->payload, frame->len, &started))
             return false;
         relay->started = true;
+        send_signals(relay);
         return true;
     case FRAME_STDOUT:
     case FRAME_STDERR:
@@ -284,6 +300,7 @@ static void on_agent_closed(struct chan *chan, const struct err *why, void *data
 static void on_agent_drain(struct chan *chan, void *data)
 {
     (void)chan;
+    send_signals(data);
     resume_input(data);
 }
 

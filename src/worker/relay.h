@@ -1,6 +1,6 @@
 /* The bytes of one execution, between its caller's channel and its agent's:
  *
- *     caller ──link──▶ relay ──agent──▶ program      FILE_DATA, STDIN, STDIN_EOF, SIGNAL
+ *     caller ──link──▶ relay ──agent──▶ program      FILE_DATA, STDIN, STDIN_EOF
  *     caller ◀──link── relay ◀──agent── program      STDOUT, STDERR, then the end
  *
  * It holds no more of them than a channel's queue: a side that is slow stops the other. What the
@@ -47,6 +47,9 @@ struct relay_stage {
     bool input;                    /* the caller's input is the program's; else it has none */
     int64_t output_bytes;          /* passed on of each stream */
 
+    /* Sends the program a signal ahead of its input; false when that cannot be. May be NULL. */
+    bool (*signal)(int number, void *signal_data);
+
     /* Gets what the program prints, in place of the caller; NULL: the caller does. */
     void (*sink)(enum frame_type stream, const void *data, size_t len, void *sink_data);
 };
@@ -61,6 +64,12 @@ struct relay *relay_create(uv_loop_t *loop, struct chan *take_link, const struct
  * heads and the program, and lets the bytes flow. -1 with err on failure.
  */
 int relay_open(struct relay *relay, int take_fd, const struct relay_stage *stage, struct err *err);
+
+/* A signal for what the stage runs, as a terminal's keys send it: before its input, wherever that
+ * waits; or behind it, if the runner's agent knows nothing better. One that comes before the
+ * program is there waits for it.
+ */
+void relay_signal(struct relay *relay, int number);
 
 /* No more of the caller's bytes are wanted. */
 void relay_close_input(struct relay *relay);

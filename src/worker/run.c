@@ -78,6 +78,14 @@ void run_kill_program(struct run *run)
         run_engine(run)->ops->kill_operation(run_engine(run), run->runner->handle, run->operation);
 }
 
+bool run_signal_program(int number, void *data)
+{
+    const struct run *run = data;
+    return run->runner && run->runner->handle &&
+           run_engine(run)->ops->signal(run_engine(run), run->runner->handle, run->operation,
+                                        number);
+}
+
 void run_read_stats(struct run *run)
 {
     struct err err;
@@ -413,6 +421,14 @@ void runs_withdraw(struct runs *runs, uint64_t key)
         run_fail(run, &err, 0);
         return;
     }
+}
+
+void runs_signal(struct runs *runs, const char *manager, uint64_t key, int number)
+{
+    for (struct run *run = runs->first; run; run = run->next)
+        if (run->request.key == key && strcmp(run->manager, manager) == 0 &&
+            run->phase == RUN_RUNNING && run->stage != RUN_COLLECTS)
+            relay_signal(run->relay, number);
 }
 
 void runs_end(struct runs *runs)

@@ -17,6 +17,9 @@ void run_begin(struct runs *runs, const char *manager, struct chan *take_link,
 /* Ends the run of that key, which has not begun; there may be none. */
 void runs_withdraw(struct runs *runs, uint64_t key);
 
+/* A signal for what the manager's run of that key runs; there may be none. */
+void runs_signal(struct runs *runs, const char *manager, uint64_t key, int number);
+
 /* Ends all of them, with an error that says that the worker is ending. */
 void runs_end(struct runs *runs);
 

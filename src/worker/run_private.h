@@ -66,6 +66,9 @@ static inline struct engine *run_engine(const struct run *run)
 /* Ends the present operation's processes: with their runner, unless that is kept. */
 void run_kill_program(struct run *run);
 
+/* For the present operation's program; false when its agent cannot be told. */
+bool run_signal_program(int number, void *run);
+
 /* Reads the runner's accounting for the present stage, once, while its cgroup is still there. */
 void run_read_stats(struct run *run);
 

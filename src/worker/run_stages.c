@@ -458,6 +458,7 @@ static void begin_stage(struct run *run, enum run_stage stage, int take_fd)
         .folder_goes_on = stage == RUN_COMPILES,
         .input = stage == RUN_PROGRAM,
         .output_bytes = output_limit(run),
+        .signal = run_signal_program,
         .sink = ends ? take_collected : NULL,
     };
     run->began = now_of(run);

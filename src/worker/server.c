@@ -34,6 +34,7 @@ struct client {
     bool waits;                       /* it has nothing more to say */
     char waits_for[NAME_MAX_LEN + 1]; /* container name; "" when it waits for no runner */
     char name[NAME_MAX_LEN + 1];      /* as the caller called it */
+    uint64_t steers;                  /* the run of that key; 0: none */
 };
 
 struct server {
@@ -255,7 +256,7 @@ static void do_withdraw(struct client *client, const struct frame *frame)
     struct services *services = client->server->services;
     struct err err;
     uint64_t key;
-    if (op_withdraw_parse(frame->payload, frame->len, &key, &err) != 0) {
+    if (op_key_parse(frame->payload, frame->len, &key, &err) != 0) {
         refuse(client, &err);
         return;
     }
@@ -265,6 +266,26 @@ static void do_withdraw(struct client *client, const struct frame *frame)
     answer_result(client_release(client),
                   json_pack("{s:b, s:I}", "started", word.started, "coveredMs",
                             (json_int_t)(word.covered_us / US_PER_MS)));
+}
+
+/* It lasts, as long as the manager wants, whether or not the run is still there. */
+static void begin_steer(struct client *client, const struct frame *frame)
+{
+    struct err err;
+    if (op_key_parse(frame->payload, frame->len, &client->steers, &err) != 0)
+        refuse(client, &err);
+}
+
+static void steer(struct client *client, const struct frame *frame)
+{
+    struct err err = {.code = ERR_NONE};
+    int number;
+    if (frame->type != FRAME_SIGNAL)
+        err_set(&err, ERR_BAD_REQUEST, "%s steers no run", frame_name(frame->type));
+    else if (op_signal_parse(frame->payload, frame->len, &number, &err) == 0)
+        runs_signal(client->server->services->runs, client->manager, client->steers, number);
+    if (err.code != ERR_NONE)
+        refuse(client, &err);
 }
 
 /* ---- connections ---- */
@@ -295,6 +316,9 @@ static void begin_operation(struct client *client, const struct frame *frame)
         return;
     case FRAME_WITHDRAW:
         do_withdraw(client, frame);
+        return;
+    case FRAME_STEER:
+        begin_steer(client, frame);
         return;
     case FRAME_OVEN:
         do_oven(client, frame);
@@ -345,6 +369,10 @@ static void on_frame(struct chan *chan, const struct frame *frame, void *data)
     (void)chan;
     if (client->waits)
         return;
+    if (client->steers) {
+        steer(client, frame);
+        return;
+    }
     if (client->greeted) {
         begin_operation(client, frame);
         return;

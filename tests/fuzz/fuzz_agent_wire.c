@@ -22,6 +22,7 @@ ROUND_TRIP(open)
 ROUND_TRIP(file)
 ROUND_TRIP(exec)
 ROUND_TRIP(signal)
+ROUND_TRIP(op_signal)
 ROUND_TRIP(started)
 ROUND_TRIP(exit)
 ROUND_TRIP(failed)
@@ -32,9 +33,9 @@ ROUND_TRIP(collected)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const messages[])(const void *, size_t) = {
-        try_hello, try_open,   try_file,   try_exec,  try_signal,   try_started,
-        try_exit,  try_failed, try_folder, try_found, try_collected};
+        try_hello, try_open,   try_file,   try_exec,  try_signal,    try_started,
+        try_exit,  try_failed, try_folder, try_found, try_collected, try_op_signal};
     if (size > 0)
-        messages[data[0] % 11](data + 1, size - 1);
+        messages[data[0] % 12](data + 1, size - 1);
     return 0;
 }

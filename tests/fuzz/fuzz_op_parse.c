@@ -58,11 +58,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char name[NAME_MAX_LEN + 1];
     char manager[MANAGER_ID_LEN + 1];
     bool remove;
+    uint64_t key;
+    int signal;
     struct oven_change change;
-    switch (data[0] % 7) {
+    switch (data[0] % 9) {
     case 0:
     case 1:
-        run(text, len, data[0] % 7);
+        run(text, len, data[0] % 9);
         break;
     case 2:
         if (op_destroy_parse(text, len, name, &err) != 0)
@@ -84,6 +86,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 6:
         if (op_footprint_parse(text, len, &err) != 0)
             check_failed(&err);
+        break;
+    case 7:
+        if (op_key_parse(text, len, &key, &err) != 0)
+            check_failed(&err);
+        else
+            must(key != 0);
+        break;
+    case 8:
+        if (op_signal_parse(text, len, &signal, &err) != 0)
+            check_failed(&err);
+        else
+            must(signal >= 1 && signal <= AGENT_SIGNAL_MAX);
         break;
     case 4:
         if (op_hello_parse(text, len, manager, &err) != 0)

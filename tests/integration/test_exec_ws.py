@@ -250,6 +250,93 @@ def test_much_through_both_directions(stack):
     assert max(memory.peaks.values()) < 64 * MIB, memory.peaks
 
 
+def test_a_signal_overtakes_input_that_nobody_reads(stack):
+    """8 MB lie before it, on the way of which no more than a few hundred KB fit."""
+
+    async def go():
+        async with connect(stack.api) as socket:
+            await socket.send(start("echo ready; exec sleep 1000", time=600, stdin="x" * MIB))
+            await socket.recv()
+            assert await socket.recv() == b"\1ready\n"
+            for _ in range(8):
+                await socket.send(b"\0" + b"x" * 1_000_000)
+            await socket.send('{"signal": "SIGTERM"}')
+            end = json.loads(await socket.recv())["end"]
+            assert (end["status"], end["signal"]) == ("signal", "SIGTERM")
+
+    with host.PeakMemory(stack.programs) as memory:
+        asyncio.run(go())
+    assert max(memory.peaks.values()) < 64 * MIB, memory.peaks
+    stack.wait_oven(inUse=0, freeing=0)
+
+
+def test_signals_while_input_waits_are_caught_and_no_byte_is_lost(api):
+    """Each signal is answered before the program begins to read what was sent before it."""
+    data = os.urandom(MIB) * 6
+
+    async def go():
+        async with connect(api) as socket:
+            code = ("import os, signal, sys, time\n"
+                    "got = []\n"
+                    "signal.signal(signal.SIGUSR1, lambda *_: got.append('usr1'))\n"
+                    "signal.signal(signal.SIGUSR2, lambda *_: got.append('usr2'))\n"
+                    "sys.stdout.write('ready\\n')\n"
+                    "sys.stdout.flush()\n"
+                    "while len(got) < 2: time.sleep(0.01)\n"
+                    "print(*got, flush=True)\n"
+                    "while piece := os.read(0, 4096):\n"
+                    "    os.write(1, piece)\n")
+            await socket.send(start(code, language="python3", time=600))
+            await socket.recv()
+            assert await socket.recv() == b"\1ready\n"
+            for at in range(0, len(data), 100_000):
+                await socket.send(b"\0" + data[at:at + 100_000])
+            await socket.send('{"signal": "SIGUSR1"}')
+            await socket.send('{"signal": "SIGUSR2"}')
+            await socket.send('{"eof": true}')
+            seen = await conversation(socket)
+            words, _, rest = seen["stdout"].partition(b"\n")
+            assert sorted(words.split()) == [b"usr1", b"usr2"]
+            assert seen["texts"][-1]["end"]["status"] == "ok" and rest == data
+
+    asyncio.run(go())
+
+
+def test_a_close_overtakes_input_that_nobody_reads(stack):
+    marker = f"31536000.{time.time_ns()}"
+
+    async def go():
+        async with connect(stack.api) as socket:
+            await socket.send(start(f"sleep {marker}", time=600))
+            assert "started" in json.loads(await socket.recv())
+            for _ in range(8):
+                await socket.send(b"\0" + b"x" * 1_000_000)
+
+    asyncio.run(go())
+    eventually(lambda: not host.find_processes(marker), "the program is killed")
+    stack.wait_oven(inUse=0, freeing=0)
+
+
+def test_a_flood_of_signals(stack):
+    """They are held back like everything else, and the program's end is seen behind them."""
+
+    async def go():
+        async with connect(stack.api) as socket:
+            # Ignored: a signal overtakes input or not, and may come at the program's very end.
+            code = "trap '' USR1; echo ready; read -r word; echo over $word"
+            await socket.send(start(code, time=600))
+            await socket.recv()
+            assert await socket.recv() == b"\1ready\n"
+            for _ in range(20_000):
+                await socket.send('{"signal": "SIGUSR1"}')
+            await socket.send(b"\0go\n")
+            seen = await conversation(socket)
+            assert seen["stdout"] == b"over go\n" and seen["texts"][-1]["end"]["status"] == "ok"
+
+    asyncio.run(go())
+    stack.wait_oven(inUse=0, freeing=0)
+
+
 def test_a_client_that_does_not_read_pauses_the_program(stack):
     with host.PeakMemory(stack.programs) as memory, RawSocket(stack.api) as raw:
         raw.start("yes | head -c 50000000", time=300)

@@ -26,15 +26,15 @@ def refused(outcome, name="badRequest"):
 def test_greeting(socket):
     with Link(socket) as link:
         kind, hello = link.receive()
-    assert kind == "LINK_HELLO" and hello["protocol"] == 2
+    assert kind == "LINK_HELLO" and hello["protocol"] == 3
     assert hello["program"].startswith("codeland-worker ")
 
 
 def test_another_protocol(socket):
     with Link(socket, greet=False) as link:
-        link.send(frame("LINK_HELLO", {"protocol": 3, "program": "of the future"}))
+        link.send(frame("LINK_HELLO", {"protocol": 4, "program": "of the future"}))
         message = refused(collect(link), "workerBadGateway")
-    assert message == "of the future speaks protocol 3, this worker 2"
+    assert message == "of the future speaks protocol 4, this worker 3"
 
 
 def test_no_greeting(socket):
@@ -151,7 +151,7 @@ def test_no_such_template(socket):
         frame("STARTED", {}),
         frame("STDIN", b"x"),
         frame("FILE_DATA", b"x"),
-        frame("LINK_HELLO", {"protocol": 2, "program": "again"}),
+        frame("LINK_HELLO", {"protocol": 3, "program": "again"}),
         frame(48, b"x" * 4),
     ],
     ids=range(18),

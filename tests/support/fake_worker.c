@@ -265,7 +265,7 @@ struct fake_worker *fake_worker_create(uv_loop_t *loop, const char *path)
     fake->started = json_object();
     fake->covered_ms = 3600000;
     strcpy(fake->status, "idle");
-    fake_worker_hello(fake, FRAME_LINK_HELLO, "{\"protocol\":2,\"program\":\"fake\"}");
+    fake_worker_hello(fake, FRAME_LINK_HELLO, "{\"protocol\":3,\"program\":\"fake\"}");
     fake->listener = mem_new(uv_pipe_t);
     fake->ticker = mem_new(uv_timer_t);
     uv_pipe_init(loop, fake->listener, 0);

@@ -41,7 +41,7 @@ void fake_worker_destroy(struct fake_worker *fake);
 void fake_worker_script(struct fake_worker *fake, fake_script script, void *data);
 const struct fake_seen *fake_worker_seen(const struct fake_worker *fake);
 
-/* What hellos say from now on, in place of {"protocol": 2, ...}; NULL: nothing is said. */
+/* What hellos say from now on, in place of {"protocol": 3, ...}; NULL: nothing is said. */
 void fake_worker_hello(struct fake_worker *fake, enum frame_type type, const char *text);
 
 /* How far back it remembers, as it answers to WITHDRAW by itself; at first an hour. */

@@ -49,7 +49,7 @@ class Link:
         self.socket.connect(path)
         self._read = b""
         if greet:
-            self.send(frame("LINK_HELLO", {"protocol": 2, "program": "test", "manager": MANAGER}))
+            self.send(frame("LINK_HELLO", {"protocol": 3, "program": "test", "manager": MANAGER}))
 
     def __enter__(self):
         return self

@@ -198,6 +198,15 @@ int cell_open(struct cell *cell, int cgroup)
     return pair[0];
 }
 
+void cell_signal(struct cell *cell, uint32_t signal, bool group)
+{
+    const struct agent_op_signal message = {.id = 1, .signal = signal, .group = group};
+    unsigned char frame[FRAME_HEADER_LEN + 16];
+    size_t len = agent_op_signal_encode(&message, frame + FRAME_HEADER_LEN, 16);
+    frame_put_header(frame, FRAME_AGENT_OP_SIGNAL, 0, (uint32_t)len);
+    assert_int_equal(fd_send(cell->control, frame, FRAME_HEADER_LEN + len, NULL, 0), 0);
+}
+
 const char *cell_status_line(pid_t pid, const char *key)
 {
     static char text[8192];

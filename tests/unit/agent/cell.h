@@ -48,6 +48,9 @@ void cell_accept(struct cell *cell, struct agent_hello *hello);
  */
 int cell_open(struct cell *cell, int cgroup);
 
+/* To the program of every operation: all have the same number here. Past their input. */
+void cell_signal(struct cell *cell, uint32_t signal, bool group);
+
 /* Figures of the agent. Resident are also the pages of its executable, which all agents share. */
 size_t cell_resident_bytes(const struct cell *cell);
 size_t cell_own_bytes(const struct cell *cell);

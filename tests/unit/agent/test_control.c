@@ -84,6 +84,9 @@ static void test_nonsense(void **state)
     frame_put_header(frame, FRAME_AGENT_OPEN, 0, 64); /* no such message */
     assert_int_equal(fd_send(cell->control, frame, sizeof(frame), NULL, 0), 0);
     expect_reconnection(cell);
+    frame_put_header(frame, FRAME_AGENT_OP_SIGNAL, 0, 0); /* of whom, and which? */
+    assert_int_equal(fd_send(cell->control, frame, FRAME_HEADER_LEN, NULL, 0), 0);
+    expect_reconnection(cell);
     frame_put_header(frame, FRAME_AGENT_OPEN, 0, 4); /* no socket */
     assert_int_equal(fd_send(cell->control, frame, FRAME_HEADER_LEN + 4, NULL, 0), 0);
     expect_reconnection(cell);

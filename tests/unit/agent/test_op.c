@@ -223,6 +223,38 @@ static void test_program_that_does_not_read(void **state)
     cell_wait(cell_processes(*state, NULL) == 0);
 }
 
+static void test_signal_overtakes_input(void **state)
+{
+    struct cell *cell = *state;
+    struct session session, other;
+    struct frame frame;
+    struct agent_exit exit;
+    session_begin(cell, &session);
+    session_sh(&session, 0, "trap 'echo told' USR1; echo; while :; do sleep 0.01; done");
+    session_started(&session);
+    assert_true(session_next(&session, &frame));
+    stuff(&session);
+    assert_small(cell);
+    for (int i = 0; i < 3; i++) {
+        cell_signal(cell, SIGUSR1, false);
+        assert_true(session_next(&session, &frame));
+        assert_int_equal(frame.type, FRAME_STDOUT);
+        assert_memory_equal(frame.payload, "told\n", frame.len);
+    }
+    session_begin(cell, &other); /* nothing runs there yet, so nothing is signalled */
+    cell_signal(cell, SIGKILL, true);
+    assert_true(session_next(&session, &frame));
+    assert_int_equal(frame.type, FRAME_AGENT_EXIT);
+    assert_true(agent_exit_decode(frame.payload, frame.len, &exit));
+    assert_int_equal(exit.signal, SIGKILL);
+    session_end(&session);
+    session_sh(&other, 0, "echo unharmed");
+    struct outcome outcome;
+    session_finish(&other, &outcome);
+    assert_string_equal(outcome.out, "unharmed\n");
+    outcome_free(&outcome);
+}
+
 static void test_input_waits_and_goes_on(void **state)
 {
     struct cell *cell = *state;
@@ -597,6 +629,7 @@ int main(int argc, char **argv)
         CELL_TEST(test_much_both_ways),
         CELL_TEST(test_slow_reader_pauses_the_program),
         CELL_TEST(test_program_that_does_not_read),
+        CELL_TEST(test_signal_overtakes_input),
         CELL_TEST(test_input_waits_and_goes_on),
         CELL_TEST(test_program_that_closed_its_input),
         CELL_TEST(test_signals),

@@ -21,6 +21,7 @@ DECODER(open)
 DECODER(file)
 DECODER(exec)
 DECODER(signal)
+DECODER(op_signal)
 DECODER(started)
 DECODER(exit)
 DECODER(failed)
@@ -212,6 +213,29 @@ static void signal_(void **state)
     }
 }
 
+static void op_signal(void **state)
+{
+    (void)state;
+    struct agent_op_signal in = {UINT32_MAX, AGENT_SIGNAL_MAX, 1}, out;
+    size_t len = agent_op_signal_encode(&in, payload, sizeof(payload));
+    assert_true((int64_t)len <= frame_max_len(FRAME_AGENT_OP_SIGNAL));
+    assert_true(agent_op_signal_decode(payload, len, &out));
+    assert_int_equal(out.id, UINT32_MAX);
+    assert_int_equal(out.signal, AGENT_SIGNAL_MAX);
+    assert_int_equal(out.group, 1);
+    check_rooms(agent_op_signal_encode, in, len);
+    check_lengths(decode_op_signal, len);
+    static const struct agent_op_signal wrong[] = {
+        {1, 0, 0}, {1, AGENT_SIGNAL_MAX + 1, 0}, {1, UINT32_MAX, 0}, {1, 9, 2}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(agent_op_signal_encode(&wrong[i], payload, sizeof(payload)), 0);
+        wire_put_u32(payload, wrong[i].id);
+        wire_put_u32(payload + 4, wrong[i].signal);
+        wire_put_u32(payload + 8, wrong[i].group);
+        assert_false(decode_op_signal(payload, 12));
+    }
+}
+
 static void started(void **state)
 {
     (void)state;
@@ -278,17 +302,12 @@ static void every_stage_has_its_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hello),
-        cmocka_unit_test(open_),
-        cmocka_unit_test(file),
-        cmocka_unit_test(file_bounds),
-        cmocka_unit_test(exec),
-        cmocka_unit_test(exec_bounds),
-        cmocka_unit_test(signal_),
-        cmocka_unit_test(started),
-        cmocka_unit_test(exit_),
-        cmocka_unit_test(failed),
-        cmocka_unit_test(every_stage_has_its_words),
+        cmocka_unit_test(hello),   cmocka_unit_test(open_),
+        cmocka_unit_test(file),    cmocka_unit_test(file_bounds),
+        cmocka_unit_test(exec),    cmocka_unit_test(exec_bounds),
+        cmocka_unit_test(signal_), cmocka_unit_test(op_signal),
+        cmocka_unit_test(started), cmocka_unit_test(exit_),
+        cmocka_unit_test(failed),  cmocka_unit_test(every_stage_has_its_words),
     };
     return cmocka_run_group_tests_name("agent_wire", tests, NULL, NULL);
 }

@@ -114,7 +114,7 @@ static void look_for_victim(struct tunnel *tunnel, const char *bytes, size_t len
 {
     struct proxy *proxy = tunnel->proxy;
     size_t hello =
-        FRAME_HEADER_LEN + strlen("{\"protocol\":2,\"program\":\"codeland " CODELAND_VERSION
+        FRAME_HEADER_LEN + strlen("{\"protocol\":3,\"program\":\"codeland " CODELAND_VERSION
                                   "\",\"manager\":\"" RIG_MANAGER "\"}");
     size_t at = hello - tunnel->carried[TO_WORKER];
     if (proxy->armed && tunnel->carried[TO_WORKER] <= hello && at < len && bytes[at] == FRAME_RUN) {

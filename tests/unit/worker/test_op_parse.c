@@ -320,7 +320,7 @@ static void hello(void **state)
 {
     struct err err;
     char manager[MANAGER_ID_LEN + 1];
-    const char *good = json_of("{'protocol':2,'program':'codeland 9','later':true,"
+    const char *good = json_of("{'protocol':3,'program':'codeland 9','later':true,"
                                "'manager':'0123456789abcdef0123456789abcdef'}");
     (void)state;
     assert_ok(op_hello_parse(good, strlen(good), manager, &err), err);
@@ -329,19 +329,19 @@ static void hello(void **state)
         const char *text, *words;
         enum err_code code;
     } cases[] = {
-        {"{'protocol':3,'program':'codeland 9'}", "codeland 9 speaks protocol 3, this worker 2",
+        {"{'protocol':4,'program':'codeland 9'}", "codeland 9 speaks protocol 4, this worker 3",
          ERR_BAD_GATEWAY},
-        {"{'protocol':1,'program':'codeland 0'}", "codeland 0 speaks protocol 1, this worker 2",
+        {"{'protocol':1,'program':'codeland 0'}", "codeland 0 speaks protocol 1, this worker 3",
          ERR_BAD_GATEWAY},
         {"{'program':'x'}", "protocol: is missing", ERR_BAD_REQUEST},
-        {"{'protocol':2}", "program: is missing", ERR_BAD_REQUEST},
-        {"{'protocol':2,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
-        {"{'protocol':2,'program':'x','manager':7}", "manager", ERR_BAD_REQUEST},
-        {"{'protocol':2,'program':'x','manager':''}", "manager: must be 32 hex digits",
+        {"{'protocol':3}", "program: is missing", ERR_BAD_REQUEST},
+        {"{'protocol':3,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
+        {"{'protocol':3,'program':'x','manager':7}", "manager", ERR_BAD_REQUEST},
+        {"{'protocol':3,'program':'x','manager':''}", "manager: must be 32 hex digits",
          ERR_BAD_REQUEST},
-        {"{'protocol':2,'program':'x','manager':'0123456789abcdef0123456789abcdef0'}",
+        {"{'protocol':3,'program':'x','manager':'0123456789abcdef0123456789abcdef0'}",
          "manager: must be 32 hex digits", ERR_BAD_REQUEST},
-        {"{'protocol':2,'program':'x','manager':'0123456789ABCDEF0123456789ABCDEF'}",
+        {"{'protocol':3,'program':'x','manager':'0123456789ABCDEF0123456789ABCDEF'}",
          "manager: must be 32 hex digits", ERR_BAD_REQUEST},
         {"\xff", "not JSON", ERR_BAD_REQUEST},
     };

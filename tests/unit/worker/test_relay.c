@@ -15,6 +15,9 @@ struct stage {
     struct peer caller, agent;
     unsigned ends;
     struct relay_end end;
+    bool hears; /* the agent, past its socket */
+    int heard[4];
+    unsigned heard_len;
 };
 
 static void turn(void *data)
@@ -47,6 +50,14 @@ static void begin(struct stage *stage, const char *message)
     stage->relay = relay_create(&stage->loop, link, &stage->request, on_over, stage);
 }
 
+static bool on_signal(int number, void *data)
+{
+    struct stage *stage = data;
+    if (stage->hears)
+        stage->heard[stage->heard_len++] = number;
+    return stage->hears;
+}
+
 static void open_agent(struct stage *stage)
 {
     struct err err;
@@ -55,6 +66,7 @@ static void open_agent(struct stage *stage)
         .files = true,
         .input = true,
         .output_bytes = stage->request.output_bytes,
+        .signal = on_signal,
     };
     assert_ok(relay_open(stage->relay, peer_pair(&stage->agent, turn, stage), &whole, &err), err);
 }
@@ -220,6 +232,55 @@ static void nothing_is_read_before_there_is_an_agent(void **state)
     (void)state;
     begin(&stage, PLAIN);
     assert_in_range(peer_flood(&stage.caller, FRAME_STDIN, 100 * 1024 * 1024), 1, 1024 * 1024);
+    finish(&stage);
+}
+
+static void signals_wait_for_the_program_and_for_nothing_else(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage, PLAIN);
+    stage.hears = true;
+    relay_signal(stage.relay, 15);
+    open_agent(&stage);
+    relay_signal(stage.relay, 2);
+    relay_signal(stage.relay, 15); /* the same, as long as it waits */
+    assert_int_equal(stage.heard_len, 0);
+    send_started(&stage);
+    loop_wait(&stage.loop, stage.heard_len == 2);
+    assert_int_equal(stage.heard[0], 2);
+    assert_int_equal(stage.heard[1], 15);
+    peer_flood(&stage.caller, FRAME_STDIN, 100 * 1024 * 1024);
+    relay_signal(stage.relay, 64);
+    assert_int_equal(stage.heard_len, 3);
+    assert_int_equal(stage.heard[2], 64);
+    finish(&stage);
+}
+
+/* An agent of before protocol 2 has them in its turn; none is lost, and nothing grows. */
+static void signals_for_an_earlier_agent_go_with_the_input(void **state)
+{
+    struct stage stage;
+    struct frame frame;
+    struct agent_signal signal = {.signal = 0};
+    (void)state;
+    begin_running(&stage, PLAIN);
+    relay_signal(stage.relay, 1);
+    assert_false(peer_has_frame(&stage.agent));
+    send_started(&stage);
+    peer_expect(&stage.agent, FRAME_AGENT_SIGNAL, &frame);
+    assert_true(agent_signal_decode(frame.payload, frame.len, &signal));
+    assert_int_equal(signal.signal, 1);
+    assert_int_equal(signal.group, 1);
+    peer_flood(&stage.caller, FRAME_STDIN, 100 * 1024 * 1024);
+    for (int i = 0; i < 1000000; i++)
+        relay_signal(stage.relay, 10);
+    do
+        assert_true(peer_next(&stage.agent, &frame));
+    while (frame.type == FRAME_STDIN);
+    assert_int_equal(frame.type, FRAME_AGENT_SIGNAL);
+    assert_true(agent_signal_decode(frame.payload, frame.len, &signal));
+    assert_int_equal(signal.signal, 10);
     finish(&stage);
 }
 
@@ -441,6 +502,8 @@ int main(void)
         cmocka_unit_test(caller_that_sends_what_does_not_belong_is_told),
         cmocka_unit_test(input_that_nobody_reads_stays_with_the_caller),
         cmocka_unit_test(nothing_is_read_before_there_is_an_agent),
+        cmocka_unit_test(signals_wait_for_the_program_and_for_nothing_else),
+        cmocka_unit_test(signals_for_an_earlier_agent_go_with_the_input),
         cmocka_unit_test(caller_that_goes_away_is_noticed_while_his_input_waits),
         cmocka_unit_test(caller_that_closes_one_direction_has_gone),
         cmocka_unit_test(output_is_cut_at_its_bound_each_stream_by_itself),

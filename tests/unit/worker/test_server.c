@@ -74,7 +74,7 @@ static const char *text_of(const json_t *json, const char *key)
     return json_is_string(value) ? json_string_value(value) : "(none)";
 }
 
-#define HELLO_OF(manager) "{\"protocol\":2,\"program\":\"test\",\"manager\":\"" manager "\"}"
+#define HELLO_OF(manager) "{\"protocol\":3,\"program\":\"test\",\"manager\":\"" manager "\"}"
 
 static void expect_hello(struct peer *peer)
 {
@@ -252,12 +252,12 @@ static void what_does_not_begin_with_hello_is_refused(void **state)
         enum err_code code;
     } cases[] = {
         {FRAME_RUN, RUN "}", "RUN came before LINK_HELLO", ERR_BAD_REQUEST},
-        {FRAME_LINK_HELLO, "{'protocol':3,'program':'new'}", "new speaks protocol 3",
+        {FRAME_LINK_HELLO, "{'protocol':4,'program':'new'}", "new speaks protocol 4",
          ERR_BAD_GATEWAY},
         {FRAME_LINK_HELLO, "hello", "not JSON", ERR_BAD_REQUEST},
         {FRAME_LINK_HELLO, "{}", "protocol: is missing", ERR_BAD_REQUEST},
-        {FRAME_LINK_HELLO, "{'protocol':2,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
-        {FRAME_LINK_HELLO, "{'protocol':2,'program':'x','manager':'../x'}",
+        {FRAME_LINK_HELLO, "{'protocol':3,'program':'x'}", "manager: is missing", ERR_BAD_REQUEST},
+        {FRAME_LINK_HELLO, "{'protocol':3,'program':'x','manager':'../x'}",
          "manager: must be 32 hex digits", ERR_BAD_REQUEST},
     };
     (void)state;
@@ -469,6 +469,62 @@ static void named_runners_of_an_earlier_version_are_the_first_managers(void **st
     finish(&stage);
 }
 
+/* ---- steering ---- */
+
+static void signal_by(struct peer *peer, const char *name)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "{\"signal\":\"%s\"}", name);
+    peer_send_text(peer, FRAME_SIGNAL, text);
+}
+
+static void run_is_steered_by_its_manager_alone(void **state)
+{
+    struct stage stage;
+    struct peer other;
+    (void)state;
+    begin(&stage, &silent);
+    ask(&stage, &stage.a, FRAME_RUN, RUN ",'key':'00000000000000ab'}");
+    json_decref(peer_expect_json(&stage.a, FRAME_STARTED));
+    ask_as_other(&stage, &other, FRAME_STEER, "{'key':'00000000000000ab'}");
+    signal_by(&other, "SIGKILL");
+    signal_by(&other, "nonsense"); /* what came before has been looked at when this is answered */
+    expect_failure(&other, ERR_BAD_REQUEST, "signal: \"nonsense\" is no signal's name");
+    assert_false(peer_has_frame(&stage.a));
+    ask(&stage, &stage.b, FRAME_STEER, "{'key':'00000000000000ab'}");
+    signal_by(&stage.b, "SIGTERM");
+    cleanup_json json_t *result = peer_expect_json(&stage.a, FRAME_RESULT);
+    assert_string_equal(text_of(result, "status"), "signal");
+    assert_string_equal(text_of(result, "signal"), "SIGTERM");
+    peer_expect_end(&stage.a);
+    signal_by(&stage.b, "SIGTERM"); /* there is none any more, which is no error */
+    for (int i = 0; i < 20; i++)
+        worker_rig_turn(&stage.rig);
+    assert_false(peer_has_frame(&stage.b));
+    assert_false(stage.b.over);
+    peer_close(&other);
+    finish(&stage);
+}
+
+static void what_steers_nothing_is_refused(void **state)
+{
+    struct stage stage;
+    struct peer peer;
+    (void)state;
+    begin(&stage, &silent);
+    ask(&stage, &peer, FRAME_STEER, "{'key':'ab'}");
+    expect_failure(&peer, ERR_BAD_REQUEST, "key: must be 16 hex digits");
+    peer_close(&peer);
+    ask(&stage, &peer, FRAME_SIGNAL, "{'signal':'SIGTERM'}");
+    expect_failure(&peer, ERR_BAD_REQUEST, "SIGNAL is not an operation");
+    peer_close(&peer);
+    ask(&stage, &peer, FRAME_STEER, "{'key':'00000000000000ab'}");
+    peer_send_text(&peer, FRAME_STDIN, "x");
+    expect_failure(&peer, ERR_BAD_REQUEST, "STDIN steers no run");
+    peer_close(&peer);
+    finish(&stage);
+}
+
 static void destroy_goes_on_without_who_asked(void **state)
 {
     struct stage stage;
@@ -665,6 +721,8 @@ int main(void)
         cmocka_unit_test(each_manager_has_its_own_runners),
         cmocka_unit_test(the_end_of_one_manager_is_not_the_others),
         cmocka_unit_test(named_runners_of_an_earlier_version_are_the_first_managers),
+        cmocka_unit_test(run_is_steered_by_its_manager_alone),
+        cmocka_unit_test(what_steers_nothing_is_refused),
         cmocka_unit_test(destroy_goes_on_without_who_asked),
         cmocka_unit_test(watchers_hear_of_the_end_before_the_answer),
         cmocka_unit_test(zombies_are_listed_and_removed),
