@@ -57,8 +57,8 @@ enum agent_stage {
 const char *agent_stage_text(uint32_t stage);
 
 /* A worker that is upgraded finds the agents of named runners as they were: another number here is
- * the end of those runners, unless the
- * worker still speaks the old one. 2: there is AGENT_OP_SIGNAL.
+ * the end of those runners, unless the worker still speaks the old one. 2: there is
+ * AGENT_OP_SIGNAL.
  */
 #define AGENT_PROTOCOL 2
 #define AGENT_PROTOCOL_OLDEST 1

@@ -728,7 +728,7 @@ static void agent_that_misbehaves_costs_its_runner(void **state)
         const char *name, *words;
         unsigned ready;
     } cases[] = {
-        {"other-version", "its agent speaks version 99 of the protocol, not 1", 0},
+        {"other-version", "its agent speaks version 99 of the protocol, not 2", 0},
         {"garbage", "malformed frame", 0},
         {"hello-twice", "its agent does not keep to the protocol", 1},
         {"ends-at-once", "the container ended by itself", 0},
