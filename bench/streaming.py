@@ -23,6 +23,7 @@ for _ in range({STAMPS}):
     print(time.clock_gettime(time.CLOCK_MONOTONIC), flush=True)
 """
 CROWD = 50  # processes of the run that is killed
+CROWD_CODE = f"for i in $(seq {CROWD}); do sleep 1000 & done; echo there; wait"
 
 
 @contextlib.contextmanager
@@ -108,9 +109,6 @@ def of_runners():
         if user >= stacks.ID_BASE and not status.startswith("Name:\tcrunner"):
             found.append(int(pid))
     return found
-
-
-CROWD_CODE = f"for i in $(seq {CROWD}); do sleep 1000 & done; echo there; wait"
 
 
 def until_ended(pids, kill):

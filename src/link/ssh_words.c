@@ -31,6 +31,7 @@ static const char *const settings[] = {
     "UpdateHostKeys=no",
     "RequestTTY=no",
     "RemoteCommand=none",
+    "StdinNull=no",
     "LogLevel=ERROR",
     "CheckHostIP=no",
     "ForkAfterAuthentication=no",
@@ -101,7 +102,6 @@ char **ssh_words(const struct ssh_request *request)
     if (request->forward)
         add(&words, "-L%s:%s", request->forward, spec->socket);
     add(&words, "-oSessionType=%s", request->command ? "default" : "none");
-    add(&words, "-oStdinNull=%s", request->command ? "no" : "yes");
     add(&words, "--");
     add(&words, "%s", spec->host);
     if (request->command)

@@ -278,14 +278,16 @@ static void begin_steer(struct client *client, const struct frame *frame)
 
 static void steer(struct client *client, const struct frame *frame)
 {
-    struct err err = {.code = ERR_NONE};
+    struct err err;
     int number;
-    if (frame->type != FRAME_SIGNAL)
+    if (frame->type != FRAME_SIGNAL) {
         err_set(&err, ERR_BAD_REQUEST, "%s steers no run", frame_name(frame->type));
-    else if (op_signal_parse(frame->payload, frame->len, &number, &err) == 0)
-        runs_signal(client->server->services->runs, client->manager, client->steers, number);
-    if (err.code != ERR_NONE)
         refuse(client, &err);
+    } else if (op_signal_parse(frame->payload, frame->len, &number, &err) != 0) {
+        refuse(client, &err);
+    } else {
+        runs_signal(client->server->services->runs, client->manager, client->steers, number);
+    }
 }
 
 /* ---- connections ---- */

@@ -12,8 +12,8 @@ SLOW = float(os.environ.get("CODELAND_TEST_SLOW") or 1)
 
 
 def patient(seconds):
-    """A deadline of the tests, as it is on this machine."""
-    return seconds * SLOW
+    """A deadline of the tests, as it is on this machine; None stays none."""
+    return None if seconds is None else seconds * SLOW
 
 
 def eventually(condition, what, deadline=DEADLINE):
@@ -36,9 +36,7 @@ def eventually(condition, what, deadline=DEADLINE):
 
 
 class Task(threading.Thread):
-    """A call on a thread of its own; result() waits for it and raises what it raised. deadline None: however
-    long it takes.
-    """
+    """A call on a thread of its own; result() waits for it and raises what it raised."""
 
     def __init__(self, call, *args, **kwargs):
         super().__init__(daemon=True)
@@ -53,8 +51,7 @@ class Task(threading.Thread):
             self._error = error
 
     def result(self, deadline=2 * DEADLINE):
-        if deadline is not None:
-            deadline = patient(deadline)
+        deadline = patient(deadline)
         self.join(deadline)
         assert not self.is_alive(), f"no result within {deadline} s"
         if self._error:
@@ -68,7 +65,7 @@ def side_by_side(calls):
 
 
 def workers(count, calls, deadline=10 * DEADLINE):
-    """All calls by `count` threads; their results in order."""
+    """All calls by `count` threads; their results in order. deadline None: however long it takes."""
     results = [None] * len(calls)
     todo = iter(range(len(calls)))
     lock = threading.Lock()
