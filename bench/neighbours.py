@@ -6,7 +6,7 @@ import threading
 import measures
 
 ATTACKS = {
-    "fork bomb": ":(){ :|:& };:; :",
+    "fork bomb": ":(){ :|:& };:; sleep 1000",
     "memory": "python3 -c 'kept = []\nwhile True: kept.append(bytearray(1 << 22))'",
     "output": "exec yes >&2",
     "spin": "while :; do :; done",

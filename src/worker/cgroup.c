@@ -329,6 +329,14 @@ int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
     return 0;
 }
 
+void cgroup_set_idle(const struct cgroup *cgroup, const char *name, bool idle)
+{
+    char path[PATH_ROOM];
+    (void)FAULT(CGROUP_IDLE, -1,
+                fd_write_file(runners_of(cgroup, HIERARCHY_CPU), path_of(name, "cpu.idle", path),
+                              idle ? "1" : "0"));
+}
+
 /* ---- figures ---- */
 
 /* These files come whole in one read. */
@@ -373,6 +381,13 @@ static int64_t from_keyed(const struct cgroup *cgroup, enum hierarchy hierarchy,
     return read_file(cgroup, hierarchy, name, file, text, sizeof(text)) ? keyed(text, key) : 0;
 }
 
+int64_t cgroup_cpu_us(const struct cgroup *cgroup, const char *name)
+{
+    if (cgroup->v2)
+        return from_keyed(cgroup, HIERARCHY_CPU, name, "cpu.stat", "usage_usec");
+    return single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage") / 1000;
+}
+
 static void stats_v2(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
 {
     char text[2048];
@@ -389,7 +404,7 @@ static void stats_v2(const struct cgroup *cgroup, const char *name, struct engin
 static void stats_v1(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
 {
     stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name, "memory.max_usage_in_bytes");
-    stats->cpu_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage") / 1000;
+    stats->cpu_us = cgroup_cpu_us(cgroup, name);
     stats->user_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage_user") / 1000;
     if (stats->user_us > stats->cpu_us)
         stats->user_us = stats->cpu_us;

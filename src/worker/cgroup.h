@@ -64,6 +64,14 @@ int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
 int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_stats *stats,
                  struct err *err);
 
+/* The processor time of cgroup_stats alone; 0 when it cannot be read. */
+int64_t cgroup_cpu_us(const struct cgroup *cgroup, const char *name);
+
+/* With idle, what is in the runner's group runs only when nothing else wants the processor, as
+ * SCHED_IDLE does among processes (cpu.idle, since 5.15; older kernels ignore it).
+ */
+void cgroup_set_idle(const struct cgroup *cgroup, const char *name, bool idle);
+
 /* Lets the peak of memory begin anew where the kernel can (v1; v2 cannot from outside). */
 void cgroup_reset_peak(const struct cgroup *cgroup, const char *name);
 

@@ -103,6 +103,13 @@ struct engine_ops {
                       const struct engine_limits *limits, struct err *err);
     int (*stats)(struct engine *engine, struct engine_runner *handle, struct engine_stats *stats,
                  struct err *err);
+    int64_t (*cpu_us)(struct engine *engine,
+                      struct engine_runner *handle); /* of stats; 0: unknown */
+
+    /* Whether it shall have the processor only when no other runner wants it. Where the kernel
+     * cannot (before 5.15), nothing changes.
+     */
+    void (*set_batch)(struct engine *engine, struct engine_runner *handle, bool is_batch);
 
     /* How much the runner may write from now on, in all; ERR_NO_SPACE when it holds more. */
     int (*set_disk)(struct engine *engine, struct engine_runner *handle, int64_t bytes,

@@ -190,6 +190,18 @@ static int fake_stats(struct engine *engine, struct engine_runner *handle,
     return 0;
 }
 
+static int64_t fake_cpu_us(struct engine *engine, struct engine_runner *handle)
+{
+    (void)engine;
+    return fake_container_of(handle)->stats.cpu_us;
+}
+
+static void fake_set_batch(struct engine *engine, struct engine_runner *handle, bool is_batch)
+{
+    (void)engine;
+    fake_container_of(handle)->is_batch = is_batch;
+}
+
 static int fake_set_disk(struct engine *engine, struct engine_runner *handle, int64_t bytes,
                          struct err *err)
 {
@@ -277,6 +289,8 @@ static const struct engine_ops ops = {
     .attach_network = fake_attach_network,
     .set_limits = fake_set_limits,
     .stats = fake_stats,
+    .cpu_us = fake_cpu_us,
+    .set_batch = fake_set_batch,
     .set_disk = fake_set_disk,
     .disk_left = fake_disk_left,
     .reset_peak = fake_reset_peak,
@@ -455,6 +469,7 @@ void engine_fake_each(const struct engine_fake *fake,
             .limits = container->limits,
             .networked = container->networked,
             .disk_bytes = container->disk_bytes,
+            .is_batch = container->is_batch,
         };
         each(&view, data);
     }

@@ -39,7 +39,7 @@ struct engine_fake_view {
     bool adopted;   /* by it */
     pid_t init_pid; /* 0 before ready */
     struct engine_limits limits;
-    bool networked;
+    bool networked, is_batch;
     int64_t disk_bytes;
 };
 

@@ -655,6 +655,16 @@ static int lxc_stats(struct engine *base, struct engine_runner *handle, struct e
     return cgroup_stats(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, stats, err);
 }
 
+static int64_t lxc_cpu_us(struct engine *base, struct engine_runner *handle)
+{
+    return cgroup_cpu_us(((struct engine_lxc *)base)->config.cgroup, handle->spec.name);
+}
+
+static void lxc_set_batch(struct engine *base, struct engine_runner *handle, bool is_batch)
+{
+    cgroup_set_idle(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, is_batch);
+}
+
 static int lxc_set_disk(struct engine *base, struct engine_runner *handle, int64_t bytes,
                         struct err *err)
 {
@@ -745,6 +755,8 @@ static const struct engine_ops ops = {
     .attach_network = lxc_attach_network,
     .set_limits = lxc_set_limits,
     .stats = lxc_stats,
+    .cpu_us = lxc_cpu_us,
+    .set_batch = lxc_set_batch,
     .set_disk = lxc_set_disk,
     .disk_left = lxc_disk_left,
     .reset_peak = lxc_reset_peak,

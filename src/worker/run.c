@@ -72,6 +72,7 @@ void run_kill_program(struct run *run)
 {
     if (!run->runner)
         return;
+    batch_lift(run->runner);
     if (!run->confined)
         runner_destroy(run->runner);
     else if (run->runner->handle)
@@ -407,6 +408,7 @@ struct runs *runs_create(struct services *services)
 {
     struct runs *runs = mem_new(struct runs);
     runs->services = services;
+    runs->batch = batch_create(services->loop, services->roster, services->clock);
     roster_observe(services->roster, on_runner_change, runs);
     return runs;
 }
@@ -452,5 +454,6 @@ void runs_destroy(struct runs *runs)
     if (runs->first)
         abort();
     roster_unobserve(runs->services->roster, on_runner_change, runs);
+    batch_destroy(runs->batch);
     free(runs);
 }

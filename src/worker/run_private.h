@@ -4,6 +4,7 @@
 #ifndef WORKER_RUN_PRIVATE_H
 #define WORKER_RUN_PRIVATE_H
 
+#include "batch.h"
 #include "collected.h"
 #include "op_parse.h"
 #include "relay.h"
@@ -53,6 +54,7 @@ struct run {
 
 struct runs {
     struct services *services;
+    struct batch *batch;
     struct run *first;
 };
 

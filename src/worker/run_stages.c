@@ -336,12 +336,11 @@ static void on_timer(uv_timer_t *timer)
 static void on_cpu_timer(uv_timer_t *timer)
 {
     struct run *run = timer->data;
-    struct engine_stats stats;
-    struct err err;
-    if (run->phase != RUN_RUNNING || !run->runner || !run->runner->handle ||
-        run_engine(run)->ops->stats(run_engine(run), run->runner->handle, &stats, &err) != 0)
+    struct engine *engine = run_engine(run);
+    if (run->phase != RUN_RUNNING || !run->runner || !run->runner->handle)
         return;
-    mono_us left_us = run->request.cpu_ms * US_PER_MS - (stats.cpu_us - run->before.cpu_us);
+    mono_us used_us = engine->ops->cpu_us(engine, run->runner->handle) - run->before.cpu_us;
+    mono_us left_us = run->request.cpu_ms * US_PER_MS - used_us;
     if (left_us <= 0) {
         run->cpu_timed_out = true;
         kill_for_time(run);
@@ -470,6 +469,7 @@ static void begin_stage(struct run *run, enum run_stage stage, int take_fd)
     }
     uv_update_time(run->timer.loop); /* or it would begin when this turn of the loop did */
     uv_timer_start(&run->timer, on_timer, (uint64_t)limit_ms(run), 0);
+    batch_begin(run->runs->batch, run->runner);
     if (stage == RUN_PROGRAM && run->request.cpu_ms > 0)
         on_cpu_timer(&run->cpu_timer);
     else

@@ -26,6 +26,7 @@ enum runner_state {
 
 struct roster;
 struct run;
+struct watched;
 struct oven;
 struct oven_shelf;
 
@@ -60,6 +61,8 @@ struct runner {
     const char *last_status;      /* static text of the last result, NULL before the first */
     int64_t memory_bytes;         /* last sample of its cgroup */
     struct engine_stats baseline; /* at the moment it became available */
+
+    struct watched *watched; /* batch.c's; NULL: nothing has run on it yet */
 
     /* For the ovens (ovens.c), which write these themselves: whose template it is of, and where it
      * cooks or waits to be taken.

@@ -32,6 +32,9 @@ AFTER = {"START_REPORT": "LXC_START"}
 # Passed only when a socket takes no more.
 STALLED = {"CHAN_WRITE"}
 
+# Passed only by what computes for a while.
+COMPUTING = {"CGROUP_IDLE"}
+
 
 def generation():
     return "V2" if all("cgroup2" in line for line in host.read("/proc/self/mounts").splitlines()
@@ -133,13 +136,15 @@ def stack(world):
 class Guests:
     """Clients that do all kinds of things and look closely at the answers."""
 
-    def __init__(self, stack, network=False, stalled=False):
+    def __init__(self, stack, network=False, point=None):
         self.stack, self.api = stack, stack.api
         self.kinds = [self.fresh, self.fresh, self.much, self.limited, self.late, self.named]
         if network:
             self.kinds = [self.nat, self.nat_named, self.fresh]
-        if stalled:
+        if point in STALLED:
             self.kinds.insert(0, self.stalled)
+        if point in COMPUTING:
+            self.kinds.insert(0, self.computes)
         self.lock = stack.lock
         self.seen = set()
         self.counts = {"good": 0, "lost": 0}
@@ -180,6 +185,10 @@ class Guests:
 
     def late(self, _):
         answer = self.api.post("/runner/run", {"code": "sleep 60 & sleep 60", "time": 0.05})
+        self._answer(answer, 498)
+
+    def computes(self, _):
+        answer = self.api.post("/runner/run", {"code": "while :; do :; done", "time": 1})
         self._answer(answer, 498)
 
     def nat(self, number):
@@ -265,7 +274,7 @@ def visit_while_failing(stack, guests, name):
 
 @pytest.mark.parametrize("name", names("RUN"))
 def test_while_runs_go_through(stack, name):
-    guests = Guests(stack, stalled=name in STALLED)
+    guests = Guests(stack, point=name)
     visit_while_failing(stack, guests, name)
 
 

@@ -51,6 +51,24 @@ def test_nobody_on_the_host(stack):
         assert (uid - stack.id_base) % 65536 == 1000
 
 
+def test_what_computes_gives_way(api, stack):
+    """It has the processor when no other runner wants it, until it rests."""
+
+    def give_way():
+        groups = host.cgroups(stack.prefix)
+        return [folder for folder in groups if host.read(f"{folder}/cpu.idle") == "1\n"]
+
+    made = api.post("/runner/new", {"name": "busy"})
+    assert made.status == 200, made
+    computing = "(while test ! -e /tmp/rest; do :; done; exec sleep 1000) >/dev/null 2>&1 &"
+    assert api.post("/runner/busy", {"code": computing}).json["status"] == "ok"
+    eventually(lambda: len(give_way()) == 1, "it gives way")
+    assert api.run("echo beside it")["stdout"] == "beside it\n"
+    assert api.post("/runner/busy", {"code": "touch /tmp/rest"}).json["status"] == "ok"
+    eventually(lambda: not give_way(), "it gives way no more")
+    assert api.delete("/runner/busy").status == 200
+
+
 def test_the_host_keeps_its_part(stack):
     """All runners together have a bound below what there is, and end first when memory is short."""
     total = next(

@@ -153,6 +153,21 @@ static void limits_are_set_lowered_and_raised(void **state)
     assert_contains(err.msg, "of nobody to");
 }
 
+/* By a kernel that can; nothing is said by one that cannot. */
+static void group_can_give_way(void **state)
+{
+    char text[8];
+    (void)state;
+    make_group("a");
+    const char *path = scratch_path(group_path("cpu", "a"), "cpu.idle");
+    for (int idle = 1; idle >= 0; idle--) {
+        cgroup_set_idle(cgroup, "a", idle != 0);
+        assert_true(fd_read_file(AT_FDCWD, path, text, sizeof(text)) > 0);
+        assert_int_equal(atoi(text), idle);
+    }
+    cgroup_set_idle(cgroup, "nobody", true); /* is no harm */
+}
+
 /* Touches every page, which no compiler may leave out. */
 static int touch(size_t bytes)
 {
@@ -182,6 +197,7 @@ static void memory_over_the_limit_is_counted(void **state)
     assert_int_equal(after.oom_kills, 1);
     assert_in_range(after.memory_peak_bytes, 24 << 20, 32 << 20);
     assert_true(after.cpu_us > before.cpu_us);
+    assert_true(cgroup_cpu_us(cgroup, "a") >= after.cpu_us);
     assert_true(after.user_us + after.system_us <= after.cpu_us);
 }
 
@@ -698,6 +714,7 @@ int main(void)
     snprintf(prefix, sizeof(prefix), "codeland-test-%d", (int)getpid());
     const struct CMUnitTest tests[] = {
         REAL(limits_are_set_lowered_and_raised),
+        REAL(group_can_give_way),
         REAL(memory_over_the_limit_is_counted),
         REAL(forks_over_the_limit_are_refused_and_counted),
         REAL(peak_begins_anew_where_it_can),

@@ -1,0 +1,160 @@
+#include "batch.h"
+
+#include "../common/log.h"
+#include "../common/mem.h"
+
+/* How it works. A runner that an operation has been started on is watched from then on until it is
+ * freed, by a timer of its own that looks at how much processor time it has used since the last
+ * look. Short runs have ended before the first one.
+ */
+#define LOOK_SOON_MS 30 /* after an operation's begin, and when it has the processor again */
+#define LOOK_MS 100
+#define LOOK_SELDOM_MS 1000 /* at one that does nothing */
+
+#define COMPUTES_US (20 * (mono_us)US_PER_MS) /* used without a rest */
+#define RESTS_PERCENT 2                       /* of a processor: less is a rest, or starving */
+
+struct batch {
+    uv_loop_t *loop;
+    struct roster *roster;
+    const struct clock *clock;
+    struct watched *first;
+};
+
+struct watched {
+    uv_timer_t timer;
+    struct batch *batch;
+    struct runner *runner;
+    struct watched *prev, *next;
+    mono_us looked;
+    int64_t cpu_us;  /* then */
+    int64_t used_us; /* since its last rest */
+    uint64_t pause_ms;
+    unsigned soon; /* so many of the next looks come soon */
+    bool is_batch;
+};
+
+static void set_batch(struct watched *watched, bool is_batch)
+{
+    struct engine *engine = roster_engine(watched->batch->roster);
+    if (watched->is_batch == is_batch)
+        return;
+    watched->is_batch = is_batch;
+    if (!is_batch)
+        watched->used_us = 0;
+    engine->ops->set_batch(engine, watched->runner->handle, is_batch);
+    log_debug(is_batch ? "a runner gives way" : "a runner gives way no more",
+              LOG_S("runner", watched->runner->name));
+}
+
+static void plan(struct watched *watched, int64_t percent)
+{
+    if (watched->soon > 0) {
+        watched->soon--;
+        watched->pause_ms = LOOK_SOON_MS;
+    } else if (percent >= RESTS_PERCENT || watched->pause_ms < LOOK_MS) {
+        watched->pause_ms = LOOK_MS;
+    } else if (watched->pause_ms < LOOK_SELDOM_MS) {
+        watched->pause_ms *= 2;
+    }
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct watched *watched = timer->data;
+    struct batch *batch = watched->batch;
+    struct engine *engine = roster_engine(batch->roster);
+    mono_us now = clock_now(batch->clock), passed = now - watched->looked;
+    int64_t cpu_us = engine->ops->cpu_us(engine, watched->runner->handle);
+    int64_t percent = passed > 0 ? (cpu_us - watched->cpu_us) * 100 / passed : 0;
+    watched->used_us = percent < RESTS_PERCENT ? 0 : watched->used_us + cpu_us - watched->cpu_us;
+    watched->looked = now;
+    watched->cpu_us = cpu_us;
+    if (watched->is_batch && watched->used_us == 0) {
+        set_batch(watched, false);
+        watched->soon = 1;
+    } else if (watched->used_us >= COMPUTES_US) {
+        set_batch(watched, true);
+    }
+    plan(watched, percent);
+    uv_timer_start(&watched->timer, on_look, watched->pause_ms, 0);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void forget(struct watched *watched)
+{
+    *(watched->prev ? &watched->prev->next : &watched->batch->first) = watched->next;
+    if (watched->next)
+        watched->next->prev = watched->prev;
+    watched->runner->watched = NULL;
+    uv_close((uv_handle_t *)&watched->timer, on_closed);
+}
+
+static void watch_runner(struct batch *batch, struct runner *runner)
+{
+    struct watched *watched = mem_new(struct watched);
+    uv_timer_init(batch->loop, &watched->timer);
+    watched->timer.data = watched;
+    watched->batch = batch;
+    watched->runner = runner;
+    watched->next = batch->first;
+    if (watched->next)
+        watched->next->prev = watched;
+    batch->first = watched;
+    watched->looked = clock_now(batch->clock);
+    watched->cpu_us = runner->baseline.cpu_us;
+    watched->is_batch = runner->adopted; /* an earlier worker may have thought so */
+    set_batch(watched, false);
+    runner->watched = watched;
+}
+
+void batch_begin(struct batch *batch, struct runner *runner)
+{
+    if (!runner->watched)
+        watch_runner(batch, runner);
+    runner->watched->soon = 1; /* the first one may look back on a long rest */
+    uv_timer_start(&runner->watched->timer, on_look, LOOK_SOON_MS, 0);
+}
+
+void batch_lift(struct runner *runner)
+{
+    if (runner->watched)
+        set_batch(runner->watched, false);
+}
+
+static void on_change(struct runner *runner, enum runner_state from, void *data)
+{
+    (void)from;
+    if (runner->state == RUNNER_IN_USE && runner->adopted)
+        batch_begin(data, runner); /* what it was doing goes on */
+    if (!runner->watched)
+        return;
+    if (runner->state == RUNNER_FREEING)
+        set_batch(runner->watched, false);
+    if (runner->state == RUNNER_FREEING || runner->state == RUNNER_GONE)
+        forget(runner->watched);
+}
+
+struct batch *batch_create(uv_loop_t *loop, struct roster *roster, const struct clock *clock)
+{
+    struct batch *batch = mem_new(struct batch);
+    batch->loop = loop;
+    batch->roster = roster;
+    batch->clock = clock;
+    roster_observe(roster, on_change, batch);
+    return batch;
+}
+
+void batch_destroy(struct batch *batch)
+{
+    if (!batch)
+        return;
+    roster_unobserve(batch->roster, on_change, batch);
+    while (batch->first)
+        forget(batch->first);
+    free(batch);
+}

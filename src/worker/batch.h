@@ -1,0 +1,28 @@
+/* Runners that compute give way to those that answer. A runner that has used the processor for 20
+ * ms is batch work: it has the processor only when no other runner wants it (the engine's
+ * set_batch), so that a small run beside it is nearly as fast as alone. One that gets next to
+ * nothing that way, or wants nothing, is no batch work until it has computed again, so that all go
+ * on: one that others starve competes like any other for 30 of every 130 ms.
+ */
+#ifndef WORKER_BATCH_H
+#define WORKER_BATCH_H
+
+#include "runner.h"
+
+#include <uv.h>
+
+struct batch;
+
+/* loop and roster must outlive it. */
+struct batch *batch_create(uv_loop_t *loop, struct roster *roster, const struct clock *clock);
+
+/* Before its roster. What is watched is freed by the loop's next turns. */
+void batch_destroy(struct batch *batch);
+
+/* An operation on the runner, which is in use, is about to begin. */
+void batch_begin(struct batch *batch, struct runner *runner);
+
+/* Something of it is about to be killed, for whose end it needs the processor. */
+void batch_lift(struct runner *runner);
+
+#endif

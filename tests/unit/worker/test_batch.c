@@ -1,0 +1,213 @@
+#include "../../../src/worker/batch.h"
+
+#include "../../../src/worker/run.h"
+#include "worker_rig.h"
+
+#include <string.h>
+
+/* Programs that go on and on. How much processor time they use is said by use(). */
+static const struct fake_script endless = {.ending = FAKE_SILENT};
+
+#define KEEP "{'id':'k1','keep':{'name':'demo','owner':'ann'},'queueMs':60000}"
+#define EXEC "{'id':'e1','runner':'demo','argv':['sh'],'timeMs':60000,'outputBytes':100}"
+#define RUN "{'id':'r1','argv':['sh'],'timeMs':60000,'outputBytes':100,'queueMs':60000"
+
+struct stage {
+    struct worker_rig rig;
+    struct peer a, b;
+    char name[2][NAME_MAX_LEN + 1]; /* of the runners that a and b have */
+    int percent[2];                 /* of a processor that their programs use */
+    double cpu_us[2];
+    mono_us last;
+};
+
+static void begin(struct stage *stage)
+{
+    *stage = (struct stage){.a = {.fd = -1}, .b = {.fd = -1}};
+    worker_rig_init(&stage->rig);
+    worker_rig_open(&stage->rig);
+    worker_rig_script(&stage->rig, &endless);
+    stage->last = clock_now(stage->rig.services.clock);
+}
+
+static void finish(struct stage *stage)
+{
+    worker_rig_finish(&stage->rig);
+    peer_close(&stage->a);
+    peer_close(&stage->b);
+}
+
+static void start(struct stage *stage, int which, enum frame_type type, const char *message)
+{
+    struct peer *peer = which == 0 ? &stage->a : &stage->b;
+    worker_rig_run(&stage->rig, peer, type, message);
+    json_t *started = peer_expect_json(peer, FRAME_STARTED);
+    const struct runner *runner =
+        roster_find(stage->rig.services.roster, RIG_MANAGER,
+                    json_string_value(json_object_get(started, "runner")));
+    strcpy(stage->name[which], runner->spec.name);
+    json_decref(started);
+}
+
+/* A turn in which the programs use what they use. */
+static void turn(struct stage *stage)
+{
+    mono_us now = clock_now(stage->rig.services.clock);
+    for (int i = 0; i < 2; i++) {
+        stage->cpu_us[i] += (double)(now - stage->last) * stage->percent[i] / 100;
+        const struct engine_stats stats = {.cpu_us = (int64_t)stage->cpu_us[i]};
+        engine_fake_set_stats(stage->rig.fake, stage->name[i], &stats);
+    }
+    stage->last = now;
+    worker_rig_turn(&stage->rig);
+}
+
+struct search {
+    const char *name;
+    bool is_batch;
+};
+
+static void look_at(const struct engine_fake_view *view, void *data)
+{
+    struct search *search = data;
+    if (strcmp(view->name, search->name) == 0)
+        search->is_batch = view->is_batch;
+}
+
+static bool is_batch(const struct stage *stage, int which)
+{
+    struct search search = {.name = stage->name[which]};
+    engine_fake_each(stage->rig.fake, look_at, &search);
+    return search.is_batch;
+}
+
+/* Turns until it is as wanted. */
+static void until_batch(struct stage *stage, int which, bool wanted)
+{
+    mono_us deadline = clock_now(&clock_system) + 60 * (mono_us)US_PER_SEC;
+    while (is_batch(stage, which) != wanted) {
+        if (clock_now(&clock_system) > deadline)
+            fail_msg("waited in vain until %d is %sbatch work", which, wanted ? "" : "no ");
+        turn(stage);
+    }
+}
+
+static void one_that_computes_gives_way_and_one_that_waits_does_not(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 1, FRAME_RUN, RUN "}");
+    stage.percent[1] = 1;
+    start(&stage, 0, FRAME_RUN, RUN "}");
+    stage.percent[0] = 100;
+    for (int i = 0; i < 5; i++) { /* b is looked at as often */
+        stage.percent[0] = 100;
+        until_batch(&stage, 0, true);
+        assert_false(is_batch(&stage, 1));
+        stage.percent[0] = 0;
+        until_batch(&stage, 0, false);
+    }
+    finish(&stage);
+}
+
+/* Many of them share a processor: each has little, but goes on. */
+static void one_that_computes_slowly_gives_way_too(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 0, FRAME_RUN, RUN "}");
+    stage.percent[0] = 10;
+    until_batch(&stage, 0, true);
+    finish(&stage);
+}
+
+/* Others may want all there is, always. */
+static void one_that_starves_has_its_share_again(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 0, FRAME_RUN, RUN "}");
+    for (int i = 0; i < 3; i++) {
+        stage.percent[0] = 100;
+        until_batch(&stage, 0, true);
+        stage.percent[0] = 1;
+        until_batch(&stage, 0, false);
+    }
+    finish(&stage);
+}
+
+static void what_is_killed_has_the_processor(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 0, FRAME_RUN, RUN "}");
+    stage.percent[0] = 100;
+    until_batch(&stage, 0, true);
+    struct runner *runner = roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]);
+    batch_lift(runner);
+    assert_false(is_batch(&stage, 0));
+    until_batch(&stage, 0, true);
+    runner_destroy(runner);
+    assert_false(is_batch(&stage, 0));
+    finish(&stage);
+}
+
+/* Before its program's end is waited for, which may be short of the processor for ever. */
+static void program_on_a_runner_that_stays_is_killed_with_the_processor(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP);
+    json_decref(peer_expect_json(&stage.a, FRAME_RESULT));
+    peer_close(&stage.a);
+    start(&stage, 0, FRAME_EXEC, EXEC);
+    stage.percent[0] = 100;
+    until_batch(&stage, 0, true);
+    peer_close(&stage.a); /* the caller leaves */
+    until_batch(&stage, 0, false);
+    until_batch(&stage, 0, true); /* as something still computes there */
+    finish(&stage);
+}
+
+/* What the earlier worker thought is forgotten, and what goes on there is seen. */
+static void runner_of_an_earlier_worker_is_looked_at(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP);
+    json_decref(peer_expect_json(&stage.a, FRAME_RESULT));
+    peer_close(&stage.a);
+    start(&stage, 0, FRAME_EXEC, EXEC);
+    stage.percent[0] = 100;
+    until_batch(&stage, 0, true);
+    peer_close(&stage.a); /* what goes on then is in nobody's hands */
+    until_batch(&stage, 0, false);
+    until_batch(&stage, 0, true);
+    worker_rig_close(&stage.rig);
+    assert_true(is_batch(&stage, 0));
+    worker_rig_open(&stage.rig);
+    stage.percent[0] = 0;
+    until_batch(&stage, 0, false);
+    stage.percent[0] = 100;
+    until_batch(&stage, 0, true);
+    finish(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_computes_gives_way_and_one_that_waits_does_not),
+        cmocka_unit_test(one_that_computes_slowly_gives_way_too),
+        cmocka_unit_test(one_that_starves_has_its_share_again),
+        cmocka_unit_test(what_is_killed_has_the_processor),
+        cmocka_unit_test(program_on_a_runner_that_stays_is_killed_with_the_processor),
+        cmocka_unit_test(runner_of_an_earlier_worker_is_looked_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
