@@ -143,13 +143,18 @@ double run_queued_ms(const struct run *run)
 
 /* ---- the beginning ---- */
 
+static int withdrawn(struct err *err)
+{
+    return err_set(err, ERR_NOT_AVAILABLE, "its manager has withdrawn it");
+}
+
 /* To be asked before the run has any effect. */
 static int may_begin(struct run *run, struct err *err)
 {
     uint64_t key = run->request.key;
     if (key == 0 || ledger_start(run->runs->services->ledger, key))
         return 0;
-    return err_set(err, ERR_NOT_AVAILABLE, "its manager has withdrawn it");
+    return withdrawn(err);
 }
 
 static int keep_runner(struct run *run, struct err *err)
@@ -419,7 +424,7 @@ void runs_withdraw(struct runs *runs, uint64_t key)
         struct err err;
         if (run->request.key != key || run->committed)
             continue;
-        err_set(&err, ERR_NOT_AVAILABLE, "its manager has withdrawn it");
+        withdrawn(&err);
         run_fail(run, &err, 0);
         return;
     }
