@@ -11,8 +11,13 @@
 #define LOOK_MS 100
 #define LOOK_SELDOM_MS 1000 /* at one that does nothing */
 
+#define LIFT_PAUSE_US ((mono_us)US_PER_SEC) /* or kills would be a way around the limit */
+
 #define COMPUTES_US (20 * (mono_us)US_PER_MS) /* used without a rest */
 #define RESTS_PERCENT 2                       /* of a processor: less is a rest, or starving */
+
+static const char *const names[] = {
+    [ENGINE_PACE_EQUAL] = "equal", [ENGINE_PACE_BATCH] = "batch", [ENGINE_PACE_ENDING] = "ending"};
 
 struct batch {
     uv_loop_t *loop;
@@ -30,21 +35,22 @@ struct watched {
     int64_t cpu_us;  /* then */
     int64_t used_us; /* since its last rest */
     uint64_t pause_ms;
-    unsigned soon; /* so many of the next looks come soon */
-    bool is_batch;
+    unsigned soon;  /* so many of the next looks come soon */
+    mono_us lifted; /* when it was ENDING last; 0: never */
+    enum engine_pace pace;
 };
 
-static void set_batch(struct watched *watched, bool is_batch)
+static void set_pace(struct watched *watched, enum engine_pace pace)
 {
     struct engine *engine = roster_engine(watched->batch->roster);
-    if (watched->is_batch == is_batch)
+    if (watched->pace == pace)
         return;
-    watched->is_batch = is_batch;
-    if (!is_batch)
+    watched->pace = pace;
+    if (pace != ENGINE_PACE_BATCH)
         watched->used_us = 0;
-    engine->ops->set_batch(engine, watched->runner->handle, is_batch);
-    log_debug(is_batch ? "a runner gives way" : "a runner gives way no more",
-              LOG_S("runner", watched->runner->name));
+    engine->ops->set_pace(engine, watched->runner->handle, pace);
+    log_debug("a runner's pace", LOG_S("runner", watched->runner->name),
+              LOG_S("pace", names[pace]));
 }
 
 static void plan(struct watched *watched, int64_t percent)
@@ -70,11 +76,12 @@ static void on_look(uv_timer_t *timer)
     watched->used_us = percent < RESTS_PERCENT ? 0 : watched->used_us + cpu_us - watched->cpu_us;
     watched->looked = now;
     watched->cpu_us = cpu_us;
-    if (watched->is_batch && watched->used_us == 0) {
-        set_batch(watched, false);
+    if (watched->pace == ENGINE_PACE_ENDING ||
+        (watched->pace == ENGINE_PACE_BATCH && watched->used_us == 0)) {
+        set_pace(watched, ENGINE_PACE_EQUAL);
         watched->soon = 1;
     } else if (watched->used_us >= COMPUTES_US) {
-        set_batch(watched, true);
+        set_pace(watched, ENGINE_PACE_BATCH);
     }
     plan(watched, percent);
     uv_timer_start(&watched->timer, on_look, watched->pause_ms, 0);
@@ -107,8 +114,6 @@ static void watch_runner(struct batch *batch, struct runner *runner)
     batch->first = watched;
     watched->looked = clock_now(batch->clock);
     watched->cpu_us = runner->baseline.cpu_us;
-    watched->is_batch = runner->adopted; /* an earlier worker may have thought so */
-    set_batch(watched, false);
     runner->watched = watched;
 }
 
@@ -122,8 +127,19 @@ void batch_begin(struct batch *batch, struct runner *runner)
 
 void batch_lift(struct runner *runner)
 {
-    if (runner->watched)
-        set_batch(runner->watched, false);
+    struct watched *watched = runner->watched;
+    if (!watched)
+        return;
+    mono_us now = clock_now(watched->batch->clock);
+    if (watched->pace == ENGINE_PACE_ENDING)
+        return;
+    if (watched->lifted != 0 && now - watched->lifted < LIFT_PAUSE_US) {
+        set_pace(watched, ENGINE_PACE_EQUAL);
+        return;
+    }
+    watched->lifted = now;
+    set_pace(watched, ENGINE_PACE_ENDING);
+    uv_timer_start(&watched->timer, on_look, LOOK_MS, 0);
 }
 
 static void on_change(struct runner *runner, enum runner_state from, void *data)
@@ -131,11 +147,7 @@ static void on_change(struct runner *runner, enum runner_state from, void *data)
     (void)from;
     if (runner->state == RUNNER_IN_USE && runner->adopted)
         batch_begin(data, runner); /* what it was doing goes on */
-    if (!runner->watched)
-        return;
-    if (runner->state == RUNNER_FREEING)
-        set_batch(runner->watched, false);
-    if (runner->state == RUNNER_FREEING || runner->state == RUNNER_GONE)
+    if (runner->watched && (runner->state == RUNNER_FREEING || runner->state == RUNNER_GONE))
         forget(runner->watched);
 }
 

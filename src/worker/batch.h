@@ -1,8 +1,7 @@
 /* Runners that compute give way to those that answer. A runner that has used the processor for 20
- * ms is batch work: it has the processor only when no other runner wants it (the engine's
- * set_batch), so that a small run beside it is nearly as fast as alone. One that gets next to
- * nothing that way, or wants nothing, is no batch work until it has computed again, so that all go
- * on: one that others starve competes like any other for 30 of every 130 ms.
+ * ms is batch work (ENGINE_PACE_BATCH), so that a small run beside it is nearly as fast as alone.
+ * One that gets next to nothing that way, or wants nothing, is no batch work until it has computed
+ * again, so that all go on: one that others starve competes like any other for 30 of every 130 ms.
  */
 #ifndef WORKER_BATCH_H
 #define WORKER_BATCH_H
@@ -22,7 +21,9 @@ void batch_destroy(struct batch *batch);
 /* An operation on the runner, which is in use, is about to begin. */
 void batch_begin(struct batch *batch, struct runner *runner);
 
-/* Something of it is about to be killed, for whose end it needs the processor. */
+/* An operation of it is about to be killed: it needs the processor for its end, and waits for no
+ * next share of its limit. It has 100 ms without one, once a second at most.
+ */
 void batch_lift(struct runner *runner);
 
 #endif

@@ -329,12 +329,24 @@ int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
     return 0;
 }
 
-void cgroup_set_idle(const struct cgroup *cgroup, const char *name, bool idle)
+/* It is no more than help: a runner is held as well without. */
+static void try_to_set(const struct cgroup *cgroup, const char *name, const char *file,
+                       const char *value)
 {
     char path[PATH_ROOM];
-    (void)FAULT(CGROUP_IDLE, -1,
-                fd_write_file(runners_of(cgroup, HIERARCHY_CPU), path_of(name, "cpu.idle", path),
-                              idle ? "1" : "0"));
+    (void)FAULT(CGROUP_PACE, -1,
+                fd_write_file(runners_of(cgroup, HIERARCHY_CPU), path_of(name, file, path), value));
+}
+
+void cgroup_set_pace(const struct cgroup *cgroup, const char *name, enum engine_pace pace,
+                     const struct engine_limits *limits)
+{
+    char quota[24];
+    str_format(quota, sizeof(quota), "%" PRId64, limits->cpu_percent * (CPU_PERIOD_US / 100));
+    const char *none = cgroup->v2 ? "max" : "-1";
+    try_to_set(cgroup, name, cgroup->v2 ? "cpu.max" : "cpu.cfs_quota_us",
+               pace == ENGINE_PACE_ENDING ? none : quota); /* the period stays */
+    try_to_set(cgroup, name, "cpu.idle", pace == ENGINE_PACE_BATCH ? "1" : "0");
 }
 
 /* ---- figures ---- */

@@ -67,10 +67,12 @@ int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_st
 /* The processor time of cgroup_stats alone; 0 when it cannot be read. */
 int64_t cgroup_cpu_us(const struct cgroup *cgroup, const char *name);
 
-/* With idle, what is in the runner's group runs only when nothing else wants the processor, as
- * SCHED_IDLE does among processes (cpu.idle, since 5.15; older kernels ignore it).
+/* BATCH: what is in the runner's group runs when nothing else wants the processor, as SCHED_IDLE
+ * does among processes (cpu.idle, since 5.15; an older kernel has none). ENDING: without its limit,
+ * so that who waits for the next share of it goes on at once.
  */
-void cgroup_set_idle(const struct cgroup *cgroup, const char *name, bool idle);
+void cgroup_set_pace(const struct cgroup *cgroup, const char *name, enum engine_pace pace,
+                     const struct engine_limits *limits);
 
 /* Lets the peak of memory begin anew where the kernel can (v1; v2 cannot from outside). */
 void cgroup_reset_peak(const struct cgroup *cgroup, const char *name);

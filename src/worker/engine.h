@@ -45,6 +45,13 @@ struct engine_stats {
     int64_t pids_refused;       /* forks refused by the limit */
 };
 
+/* How a runner competes for the processors. */
+enum engine_pace {
+    ENGINE_PACE_EQUAL, /* like any other, within its limit */
+    ENGINE_PACE_BATCH, /* when no other wants them; where the kernel can (since 5.15), else EQUAL */
+    ENGINE_PACE_ENDING, /* without a limit: what was killed has to run, to its end */
+};
+
 /* What is left of a runner's disk. */
 struct engine_disk {
     int64_t free_bytes, free_inodes;
@@ -76,7 +83,8 @@ struct engine_ops {
     struct engine_runner *(*adopt)(struct engine *engine, const struct engine_spec *spec,
                                    pid_t init_pid, void *runner);
 
-    /* Kills every process of it at once. `gone` follows; calling again changes nothing. */
+    /* Kills every process of it at once, and sets the pace ENDING. `gone` follows; calling again
+     * changes nothing. */
     void (*destroy)(struct engine *engine, struct engine_runner *handle);
 
     /* Hands the agent one end of a socket for operation id; fd is taken. With `confined`, the
@@ -106,10 +114,7 @@ struct engine_ops {
     int64_t (*cpu_us)(struct engine *engine,
                       struct engine_runner *handle); /* of stats; 0: unknown */
 
-    /* Whether it shall have the processor only when no other runner wants it. Where the kernel
-     * cannot (before 5.15), nothing changes.
-     */
-    void (*set_batch)(struct engine *engine, struct engine_runner *handle, bool is_batch);
+    void (*set_pace)(struct engine *engine, struct engine_runner *handle, enum engine_pace pace);
 
     /* How much the runner may write from now on, in all; ERR_NO_SPACE when it holds more. */
     int (*set_disk)(struct engine *engine, struct engine_runner *handle, int64_t bytes,

@@ -98,6 +98,7 @@ static struct engine_runner *fake_adopt(struct engine *engine, const struct engi
         await_return(fake, container);
     }
     container->adopted = true;
+    container->pace = ENGINE_PACE_EQUAL;
     fake->counts.adopted++;
     return fake_container_give_handle(container, runner);
 }
@@ -196,10 +197,11 @@ static int64_t fake_cpu_us(struct engine *engine, struct engine_runner *handle)
     return fake_container_of(handle)->stats.cpu_us;
 }
 
-static void fake_set_batch(struct engine *engine, struct engine_runner *handle, bool is_batch)
+static void fake_set_pace(struct engine *engine, struct engine_runner *handle,
+                          enum engine_pace pace)
 {
     (void)engine;
-    fake_container_of(handle)->is_batch = is_batch;
+    fake_container_of(handle)->pace = pace;
 }
 
 static int fake_set_disk(struct engine *engine, struct engine_runner *handle, int64_t bytes,
@@ -290,7 +292,7 @@ static const struct engine_ops ops = {
     .set_limits = fake_set_limits,
     .stats = fake_stats,
     .cpu_us = fake_cpu_us,
-    .set_batch = fake_set_batch,
+    .set_pace = fake_set_pace,
     .set_disk = fake_set_disk,
     .disk_left = fake_disk_left,
     .reset_peak = fake_reset_peak,
@@ -469,7 +471,7 @@ void engine_fake_each(const struct engine_fake *fake,
             .limits = container->limits,
             .networked = container->networked,
             .disk_bytes = container->disk_bytes,
-            .is_batch = container->is_batch,
+            .pace = container->pace,
         };
         each(&view, data);
     }

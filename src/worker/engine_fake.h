@@ -39,7 +39,8 @@ struct engine_fake_view {
     bool adopted;   /* by it */
     pid_t init_pid; /* 0 before ready */
     struct engine_limits limits;
-    bool networked, is_batch;
+    bool networked;
+    enum engine_pace pace;
     int64_t disk_bytes;
 };
 

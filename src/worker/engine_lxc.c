@@ -187,6 +187,12 @@ static void end_over(struct engine_runner *handle)
     }
 }
 
+static void lxc_set_pace(struct engine *base, struct engine_runner *handle, enum engine_pace pace)
+{
+    cgroup_set_pace(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, pace,
+                    &handle->spec.limits);
+}
+
 /* Killing init kills every process of its pid namespace at once (pid_namespaces(7)). One that has
  * not been heard of yet dies with its monitor.
  */
@@ -194,6 +200,8 @@ static void kill_container(struct engine_runner *handle)
 {
     if (handle->over)
         return;
+    if (handle->ready)
+        lxc_set_pace(&handle->engine->engine, handle, ENGINE_PACE_ENDING);
     if (handle->init_pidfd >= 0)
         pidfd_send_signal(handle->init_pidfd, SIGKILL, NULL, 0);
     else if (ask_starter(handle, true) != 0)
@@ -242,7 +250,9 @@ static void become_ready(struct engine_runner *handle)
     handle->ready = true;
     open_disk(handle);
     uv_timer_stop(&handle->timer);
-    if (!handle->adopted) {
+    if (handle->adopted) {
+        lxc_set_pace(&handle->engine->engine, handle, ENGINE_PACE_EQUAL); /* whatever it had */
+    } else {
         handle->engine->starts_go_well = true;
         cgroup_reset_peak(handle->engine->config.cgroup, handle->spec.name);
     }
@@ -660,11 +670,6 @@ static int64_t lxc_cpu_us(struct engine *base, struct engine_runner *handle)
     return cgroup_cpu_us(((struct engine_lxc *)base)->config.cgroup, handle->spec.name);
 }
 
-static void lxc_set_batch(struct engine *base, struct engine_runner *handle, bool is_batch)
-{
-    cgroup_set_idle(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, is_batch);
-}
-
 static int lxc_set_disk(struct engine *base, struct engine_runner *handle, int64_t bytes,
                         struct err *err)
 {
@@ -756,7 +761,7 @@ static const struct engine_ops ops = {
     .set_limits = lxc_set_limits,
     .stats = lxc_stats,
     .cpu_us = lxc_cpu_us,
-    .set_batch = lxc_set_batch,
+    .set_pace = lxc_set_pace,
     .set_disk = lxc_set_disk,
     .disk_left = lxc_disk_left,
     .reset_peak = lxc_reset_peak,

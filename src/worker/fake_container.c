@@ -283,6 +283,7 @@ void fake_container_begin_dying(struct engine_fake *fake, struct fake_container 
     fake->counts.cooking -= cooks_for_engine(container);
     container->destroyed = true;
     container->state = ENGINE_FAKE_DYING;
+    container->pace = ENGINE_PACE_ENDING;
     close_operations(fake, container);
     fake_timer_set(fake, &container->timer, fake->now + container->gone_us);
 }

@@ -39,7 +39,8 @@ struct fake_container {
     bool destroyed;  /* by request; else it dies by itself */
     bool told_ready; /* to that engine */
     bool absent;     /* adopted, but there is no such container */
-    bool refuse_open, refuse_network, networked, is_batch;
+    bool refuse_open, refuse_network, networked;
+    enum engine_pace pace;
     engine_attached attached; /* NULL: nobody waits for it */
     void *attached_data;
     struct fake_timer network_timer; /* until it is attached */

@@ -64,21 +64,26 @@ static void turn(struct stage *stage)
 
 struct search {
     const char *name;
-    bool is_batch;
+    enum engine_pace pace;
 };
 
 static void look_at(const struct engine_fake_view *view, void *data)
 {
     struct search *search = data;
     if (strcmp(view->name, search->name) == 0)
-        search->is_batch = view->is_batch;
+        search->pace = view->pace;
+}
+
+static enum engine_pace pace_of(const struct stage *stage, int which)
+{
+    struct search search = {.name = stage->name[which]};
+    engine_fake_each(stage->rig.fake, look_at, &search);
+    return search.pace;
 }
 
 static bool is_batch(const struct stage *stage, int which)
 {
-    struct search search = {.name = stage->name[which]};
-    engine_fake_each(stage->rig.fake, look_at, &search);
-    return search.is_batch;
+    return pace_of(stage, which) == ENGINE_PACE_BATCH;
 }
 
 /* Turns until it is as wanted. */
@@ -139,7 +144,7 @@ static void one_that_starves_has_its_share_again(void **state)
     finish(&stage);
 }
 
-static void what_is_killed_has_the_processor(void **state)
+static void what_is_killed_has_no_limit(void **state)
 {
     struct stage stage;
     (void)state;
@@ -147,17 +152,13 @@ static void what_is_killed_has_the_processor(void **state)
     start(&stage, 0, FRAME_RUN, RUN "}");
     stage.percent[0] = 100;
     until_batch(&stage, 0, true);
-    struct runner *runner = roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]);
-    batch_lift(runner);
-    assert_false(is_batch(&stage, 0));
-    until_batch(&stage, 0, true);
-    runner_destroy(runner);
-    assert_false(is_batch(&stage, 0));
+    runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
     finish(&stage);
 }
 
-/* Before its program's end is waited for, which may be short of the processor for ever. */
-static void program_on_a_runner_that_stays_is_killed_with_the_processor(void **state)
+/* Its limit is back soon, and kills are no way around it. */
+static void program_on_a_runner_that_stays_is_killed_with_no_limit(void **state)
 {
     struct stage stage;
     (void)state;
@@ -168,9 +169,17 @@ static void program_on_a_runner_that_stays_is_killed_with_the_processor(void **s
     start(&stage, 0, FRAME_EXEC, EXEC);
     stage.percent[0] = 100;
     until_batch(&stage, 0, true);
+    mono_us before = clock_now(stage.rig.services.clock);
     peer_close(&stage.a); /* the caller leaves */
     until_batch(&stage, 0, false);
-    until_batch(&stage, 0, true); /* as something still computes there */
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    struct runner *runner = roster_find(stage.rig.services.roster, RIG_MANAGER, "demo");
+    batch_lift(runner);
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    until_batch(&stage, 0, true); /* something still computes there */
+    batch_lift(runner);
+    if (clock_now(stage.rig.services.clock) - before < US_PER_SEC) /* unless this took too long */
+        assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_EQUAL);
     finish(&stage);
 }
 
@@ -205,8 +214,8 @@ int main(void)
         cmocka_unit_test(one_that_computes_gives_way_and_one_that_waits_does_not),
         cmocka_unit_test(one_that_computes_slowly_gives_way_too),
         cmocka_unit_test(one_that_starves_has_its_share_again),
-        cmocka_unit_test(what_is_killed_has_the_processor),
-        cmocka_unit_test(program_on_a_runner_that_stays_is_killed_with_the_processor),
+        cmocka_unit_test(what_is_killed_has_no_limit),
+        cmocka_unit_test(program_on_a_runner_that_stays_is_killed_with_no_limit),
         cmocka_unit_test(runner_of_an_earlier_worker_is_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,19 +153,34 @@ static void limits_are_set_lowered_and_raised(void **state)
     assert_contains(err.msg, "of nobody to");
 }
 
-/* By a kernel that can; nothing is said by one that cannot. */
-static void group_can_give_way(void **state)
+/* The quota in the words of v1. */
+static void expect_pace(const char *idle, const char *quota)
 {
-    char text[8];
+    char text[64];
+    const char *group = group_path("cpu", "a");
+    assert_true(fd_read_file(AT_FDCWD, scratch_path(group, "cpu.idle"), text, sizeof(text)) > 0);
+    text[strcspn(text, "\n")] = '\0';
+    assert_string_equal(text, idle);
+    const char *file = is_v2() ? "cpu.max" : "cpu.cfs_quota_us";
+    assert_true(fd_read_file(AT_FDCWD, scratch_path(group, file), text, sizeof(text)) > 0);
+    text[strcspn(text, " \n")] = '\0';
+    assert_string_equal(strcmp(text, "max") == 0 ? "-1" : text, quota);
+}
+
+static void group_gives_way_and_has_no_limit_at_its_end(void **state)
+{
+    struct err err;
     (void)state;
     make_group("a");
-    const char *path = scratch_path(group_path("cpu", "a"), "cpu.idle");
-    for (int idle = 1; idle >= 0; idle--) {
-        cgroup_set_idle(cgroup, "a", idle != 0);
-        assert_true(fd_read_file(AT_FDCWD, path, text, sizeof(text)) > 0);
-        assert_int_equal(atoi(text), idle);
-    }
-    cgroup_set_idle(cgroup, "nobody", true); /* is no harm */
+    assert_ok(cgroup_set_limits(cgroup, "a", &limits, &err), err);
+    expect_pace("0", "50000");
+    cgroup_set_pace(cgroup, "a", ENGINE_PACE_BATCH, &limits);
+    expect_pace("1", "50000");
+    cgroup_set_pace(cgroup, "a", ENGINE_PACE_ENDING, &limits);
+    expect_pace("0", "-1");
+    cgroup_set_pace(cgroup, "a", ENGINE_PACE_EQUAL, &limits);
+    expect_pace("0", "50000");
+    cgroup_set_pace(cgroup, "nobody", ENGINE_PACE_ENDING, &limits); /* is no harm */
 }
 
 /* Touches every page, which no compiler may leave out. */
@@ -714,7 +729,7 @@ int main(void)
     snprintf(prefix, sizeof(prefix), "codeland-test-%d", (int)getpid());
     const struct CMUnitTest tests[] = {
         REAL(limits_are_set_lowered_and_raised),
-        REAL(group_can_give_way),
+        REAL(group_gives_way_and_has_no_limit_at_its_end),
         REAL(memory_over_the_limit_is_counted),
         REAL(forks_over_the_limit_are_refused_and_counted),
         REAL(peak_begins_anew_where_it_can),
