@@ -8,7 +8,10 @@ struct steer;
 
 /* What is sent is lost when the connection is: then the run's own is as well, or soon. */
 struct steer_ops {
-    void (*drain)(void *data); /* it takes more, after steer_signal said no; never inside a call */
+    /* It takes more, after steer_signal said no, or what it had is lost. Never inside a call; the
+     * steer may be destroyed inside it.
+     */
+    void (*drain)(void *data);
 };
 
 /* key is the run's, and copied. Nothing is connected yet. It is an operation of the worker's, which

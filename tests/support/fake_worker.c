@@ -127,6 +127,9 @@ static void echo_script(struct fake_op *op, const struct fake_request *request, 
         fake_worker_runner(op->fake, runner, NULL, NULL);
         fake_op_answer(op, FRAME_RESULT, text);
         break;
+    case FRAME_STEER:
+    case FRAME_SIGNAL:
+        break;
     default:
         fake_op_answer(op, FRAME_RESULT, "{\"zombies\":[\"cr-zombie\"]}");
     }
@@ -182,10 +185,22 @@ static void begin_operation(struct fake_op *op, const struct frame *frame)
     case FRAME_OVEN:
         seen->ovens++;
         break;
+    case FRAME_STEER:
+        seen->steers++;
+        break;
     default:
         seen->zombies++;
     }
     call_script(op);
+}
+
+static void take_signal(struct fake_op *op, const struct frame *frame)
+{
+    struct err err;
+    json_decref(op->request.message);
+    op->request.type = FRAME_SIGNAL;
+    op->request.message = json_parse_object(frame->payload, frame->len, true, &err);
+    op->fake->script(op, &op->request, op->fake->data);
 }
 
 static void on_frame(struct chan *chan, const struct frame *frame, void *data)
@@ -205,6 +220,9 @@ static void on_frame(struct chan *chan, const struct frame *frame, void *data)
         break;
     case FRAME_STDIN_EOF:
         call_script(op);
+        break;
+    case FRAME_SIGNAL:
+        take_signal(op, frame);
         break;
     default:
         begin_operation(op, frame);
@@ -467,4 +485,14 @@ void fake_op_drop(struct fake_op *op)
     op->over = true;
     chan_destroy(op->chan, false);
     op_free(op);
+}
+
+void fake_op_pause(struct fake_op *op)
+{
+    chan_pause(op->chan);
+}
+
+void fake_op_resume(struct fake_op *op)
+{
+    chan_resume(op->chan);
 }

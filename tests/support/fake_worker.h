@@ -15,19 +15,20 @@ struct fake_op;
 
 /* What a script may look at; all of it has come when the script is called. */
 struct fake_request {
-    enum frame_type type; /* RUN, EXEC, DESTROY, ZOMBIES, OVEN */
+    enum frame_type type; /* RUN, EXEC, DESTROY, ZOMBIES, OVEN, STEER, and SIGNAL behind that */
     json_t *message;
     struct buf code, input;
 };
 
-/* Called for every operation but WATCH. It answers with the functions below, at once or later; the
- * operation lives until it is answered, dropped, or abandoned by the manager.
+/* Called for every operation but WATCH, and again for each SIGNAL behind a STEER. It answers with
+ * the functions below, at once or later; the operation lives until it is answered, dropped, or
+ * abandoned by the manager.
  */
 typedef void (*fake_script)(struct fake_op *op, const struct fake_request *request, void *data);
 
 /* Counts of what came. */
 struct fake_seen {
-    unsigned connections, runs, execs, destroys, zombies, watches, ovens, withdrawals;
+    unsigned connections, runs, execs, destroys, zombies, watches, ovens, withdrawals, steers;
     unsigned abandoned; /* operations whose connection the manager closed before their end */
     unsigned open;      /* operations that are going on */
 };
@@ -71,6 +72,8 @@ void fake_op_result(struct fake_op *op, const char *status, int code);          
 void fake_op_answer(struct fake_op *op, enum frame_type type, const char *text); /* its last */
 void fake_op_error(struct fake_op *op, const char *name, const char *message, int retry_after_ms);
 void fake_op_send(struct fake_op *op, enum frame_type type, const void *data, size_t len);
-void fake_op_drop(struct fake_op *op); /* closes without an answer */
+void fake_op_drop(struct fake_op *op);  /* closes without an answer */
+void fake_op_pause(struct fake_op *op); /* reads nothing, not even that the manager closed */
+void fake_op_resume(struct fake_op *op);
 
 #endif
