@@ -61,7 +61,7 @@ static void on_script(struct fake_op *op, const struct fake_request *request, vo
     assert_int_equal(request->type, FRAME_SIGNAL);
     heard = &rig->heard[rig->heard_len - 1];
     while (heard->op != op) /* the newest first: an address may come again */
-        heard--;
+        assert_true(--heard >= rig->heard);
     buf_printf(&heard->names, "%s ",
                json_string_value(json_object_get(request->message, "signal")));
     if (rig->on_signal)

@@ -193,8 +193,8 @@ static void turn(void *data)
     poll(&ready, 1, 1);
 }
 
-static void run(struct stage *stage, struct seen *seen, struct peer *peer, uint32_t id,
-                bool confined, const char *script)
+static void start(struct stage *stage, struct seen *seen, struct peer *peer, uint32_t id,
+                  bool confined, const char *script)
 {
     static unsigned char payload[65536];
     struct err err;
@@ -209,6 +209,13 @@ static void run(struct stage *stage, struct seen *seen, struct peer *peer, uint3
     int fd = peer_pair(peer, turn, stage);
     assert_ok(stage->engine->ops->open(stage->engine, seen->handle, id, confined, fd, &err), err);
     peer_send(peer, FRAME_AGENT_EXEC, payload, agent_exec_encode(&exec, payload, sizeof(payload)));
+}
+
+/* The same without input. */
+static void run(struct stage *stage, struct seen *seen, struct peer *peer, uint32_t id,
+                bool confined, const char *script)
+{
+    start(stage, seen, peer, id, confined, script);
     peer_send(peer, FRAME_STDIN_EOF, NULL, 0);
 }
 
@@ -382,6 +389,43 @@ static void operations_are_confined_and_killed_alone(void **state)
     destroy(&stage, &seen);
     peer_expect_end(&stays);
     peer_close(&stays);
+    finish(&stage);
+}
+
+static bool send_signal(struct stage *stage, struct seen *seen, uint32_t id, int number)
+{
+    return stage->engine->ops->signal(stage->engine, seen->handle, id, number);
+}
+
+static void signal_reaches_its_program_alone_past_the_input(void **state)
+{
+    struct stage stage;
+    struct seen seen;
+    struct agent_exit exit;
+    struct peer stays, dies;
+    struct frame frame;
+    (void)state;
+    begin(&stage, FIRST);
+    create_ready(&stage, &seen, "cr-signal", 0);
+    start(&stage, &seen, &stays, 0, false, "echo up; sleep 1000");
+    start(&stage, &seen, &dies, 1, false, "echo up; sleep 1000");
+    peer_expect(&stays, FRAME_AGENT_STARTED, &frame);
+    peer_expect(&stays, FRAME_STDOUT, &frame);
+    peer_expect(&dies, FRAME_AGENT_STARTED, &frame);
+    peer_expect(&dies, FRAME_STDOUT, &frame);
+    peer_flood(&dies, FRAME_STDIN, 16 * 1024 * 1024);    /* which nobody reads */
+    assert_true(send_signal(&stage, &seen, 2, SIGKILL)); /* there is no such operation */
+    assert_true(send_signal(&stage, &seen, 1, SIGTERM));
+    output_of(&dies, &exit);
+    assert_int_equal(exit.signal, SIGTERM);
+    assert_true(send_signal(&stage, &seen, 1, SIGKILL)); /* nor is there this one any more */
+    assert_string_equal(run_to_end(&stage, &seen, 3, "echo next", &exit), "next\n");
+    assert_false(peer_has_frame(&stays));
+    assert_false(stays.over);
+    assert_true(send_signal(&stage, &seen, 0, SIGUSR1));
+    output_of(&stays, &exit);
+    assert_int_equal(exit.signal, SIGUSR1);
+    destroy(&stage, &seen);
     finish(&stage);
 }
 
@@ -728,7 +772,9 @@ static void agent_that_misbehaves_costs_its_runner(void **state)
         const char *name, *words;
         unsigned ready;
     } cases[] = {
-        {"other-version", "its agent speaks version 99 of the protocol, not 2", 0},
+        {"version-0", "its agent speaks version 0 of the protocol, not 2", 0},
+        {"version-3", "its agent speaks version 3 of the protocol, not 2", 0},
+        {"version-4294967295", "its agent speaks version 4294967295 of the protocol, not 2", 0},
         {"garbage", "malformed frame", 0},
         {"hello-twice", "its agent does not keep to the protocol", 1},
         {"ends-at-once", "the container ended by itself", 0},
@@ -747,27 +793,73 @@ static void agent_that_misbehaves_costs_its_runner(void **state)
     finish(&stage);
 }
 
-static void agent_that_is_away_takes_no_operation(void **state)
+static void agent_that_is_away_takes_no_operation_and_no_signal(void **state)
 {
+    static const char *const names[] = {"hello-then-leaves", "hello-then-mute"};
     struct stage stage;
-    struct seen seen;
-    struct err err;
-    int pair[2];
     (void)state;
     begin(&stage, WILD);
-    create(&stage, &seen, "hello-then-leaves", 0);
-    loop_wait(&stage.loop, seen.ready || seen.gone);
-    assert_int_equal(seen.ready, 1);
-    for (;;) { /* until its leaving is seen */
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        int status = stage.engine->ops->open(stage.engine, seen.handle, 0, false, pair[1], &err);
-        close(pair[0]);
-        if (status != 0)
-            break;
-        turn(&stage);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct seen seen;
+        struct err err;
+        int pair[2];
+        create(&stage, &seen, names[i], 0);
+        loop_wait(&stage.loop, seen.ready || seen.gone);
+        assert_int_equal(seen.ready, 1);
+        for (;;) { /* until its leaving is seen */
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+            int status =
+                stage.engine->ops->open(stage.engine, seen.handle, 0, false, pair[1], &err);
+            close(pair[0]);
+            if (status != 0)
+                break;
+            turn(&stage);
+        }
+        assert_int_equal(err.code, ERR_BAD_GATEWAY);
+        assert_false(send_signal(&stage, &seen, 0, SIGTERM));
+        destroy(&stage, &seen);
     }
-    assert_int_equal(err.code, ERR_BAD_GATEWAY);
-    destroy(&stage, &seen);
+    finish(&stage);
+}
+
+/* One that was started by an earlier worker, say. Its operations go as ever; that it cannot be told
+ * of a signal past an operation's input is said, and nothing is sent that it does not know.
+ */
+static void agent_of_the_first_protocol_is_served(void **state)
+{
+    struct stage stage;
+    struct seen first, second, *seen = &first;
+    (void)state;
+    begin(&stage, WILD);
+    create_ready(&stage, &first, "first-protocol", 0);
+    for (int worker = 0; worker < 2; worker++) {
+        for (uint32_t id = 0; id < 3; id++) {
+            struct peer peer;
+            struct frame frame;
+            struct agent_exit exit;
+            unsigned char payload[64];
+            const struct agent_signal signal = {.signal = SIGTERM, .group = 1};
+            start(&stage, seen, &peer, id, false, "sleep 1000");
+            peer_expect(&peer, FRAME_AGENT_STARTED, &frame);
+            assert_false(send_signal(&stage, seen, id, SIGTERM));
+            peer_send_text(&peer, FRAME_STDIN, "input");
+            peer_send(&peer, FRAME_AGENT_SIGNAL, payload,
+                      agent_signal_encode(&signal, payload, sizeof(payload)));
+            output_of(&peer, &exit);
+            assert_int_equal(exit.signal, SIGTERM);
+        }
+        if (worker > 0)
+            break;
+        pid_t pid = init_of(&stage, seen);
+        detach(&stage);
+        attach(&stage, SECOND);
+        seen = &second;
+        adopt(&stage, seen, &first, pid);
+        loop_wait(&stage.loop, seen->ready || seen->gone);
+        assert_int_equal(seen->ready, 1);
+    }
+    assert_int_equal(seen->gone, 0);
+    destroy(&stage, seen);
     finish(&stage);
 }
 
@@ -884,6 +976,7 @@ int main(int argc, char **argv)
         REAL(program_runs_as_the_runners_user_within_its_walls),
         REAL(limits_hold_and_are_counted),
         REAL(operations_are_confined_and_killed_alone),
+        REAL(signal_reaches_its_program_alone_past_the_input),
         REAL(start_that_fails_says_why),
         REAL(template_is_checked_unless_starts_go_well),
         REAL(paths_that_are_too_long),
@@ -898,7 +991,8 @@ int main(int argc, char **argv)
         REAL(container_that_nobody_owns_is_killed_when_it_calls),
         REAL(only_the_init_of_its_container_speaks_for_a_runner),
         REAL(agent_that_misbehaves_costs_its_runner),
-        REAL(agent_that_is_away_takes_no_operation),
+        REAL(agent_that_is_away_takes_no_operation_and_no_signal),
+        REAL(agent_of_the_first_protocol_is_served),
         REAL(starter_that_dies_is_reported),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
