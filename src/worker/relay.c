@@ -334,6 +334,8 @@ int relay_open(struct relay *relay, int take_fd, const struct relay_stage *stage
     if (!relay->agent)
         return -1;
     relay->stage = *stage;
+    if (relay->started)
+        relay->signals = 0; /* what still waits is for the program of the stage before */
     relay->exec_sent = relay->started = false;
     relay->out = relay->err_stream = (struct stream){0};
     if (stage->folder)

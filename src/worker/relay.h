@@ -67,7 +67,7 @@ int relay_open(struct relay *relay, int take_fd, const struct relay_stage *stage
 
 /* A signal for what the stage runs, as a terminal's keys send it: before its input, wherever that
  * waits; or behind it, if the runner's agent knows nothing better. One that comes before the
- * program is there waits for it.
+ * program is there waits for it, and none outlives it.
  */
 void relay_signal(struct relay *relay, int number);
 

@@ -4,7 +4,7 @@
 #include "../../../src/common/fd.h"
 #include "../../../src/common/mem.h"
 #include "../../support/scratch.h"
-#include "worker_rig.h"
+#include "wild_engine.h"
 
 #include <poll.h>
 #include <sys/stat.h>
@@ -800,65 +800,15 @@ static void runner_that_comes_back_with_its_worker_is_awaited(void **state)
 
 /* ---- agents that do what they like ---- */
 
-/* The operations of one engine, but that the agent's end is the test's. */
-static struct {
-    struct engine_ops ops;
-    struct peer agent;
-    unsigned kills, ends;
-} wild;
-
-static int wild_open(struct engine *engine, struct engine_runner *handle, uint32_t id,
-                     bool confined, int take_fd, struct err *err)
-{
-    (void)engine, (void)handle, (void)id, (void)confined, (void)err;
-    peer_init(&wild.agent, take_fd, wild.agent.turn, wild.agent.data);
-    return 0;
-}
-
-static void wild_kill(struct engine *engine, struct engine_runner *handle, uint32_t id)
-{
-    (void)engine, (void)handle, (void)id;
-    wild.kills++;
-}
-
-static void wild_end(struct engine *engine, struct engine_runner *handle, uint32_t id)
-{
-    (void)engine, (void)handle, (void)id;
-    wild.ends++;
-}
-
 static void begin_wild(struct stage *stage)
 {
     begin(stage, &silent);
-    struct engine *engine = roster_engine(stage->rig.services.roster);
-    memset(&wild, 0, sizeof(wild));
-    wild.ops = *engine->ops;
-    wild.ops.open = wild_open;
-    wild.ops.kill_operation = wild_kill;
-    wild.ops.end_operation = wild_end;
-    wild.agent.turn = worker_rig_turn;
-    wild.agent.data = &stage->rig;
-    engine->ops = &wild.ops;
-}
-
-static void wild_started(void)
-{
-    unsigned char payload[64];
-    const struct agent_started started = {.pid = 2};
-    peer_send(&wild.agent, FRAME_AGENT_STARTED, payload,
-              agent_started_encode(&started, payload, sizeof(payload)));
-}
-
-static void wild_exits(const struct agent_exit *exit)
-{
-    unsigned char payload[64];
-    peer_send(&wild.agent, FRAME_AGENT_EXIT, payload,
-              agent_exit_encode(exit, payload, sizeof(payload)));
+    wild_begin(&stage->rig);
 }
 
 static void finish_wild(struct stage *stage)
 {
-    peer_close(&wild.agent);
+    wild_finish();
     finish(stage);
 }
 
