@@ -23,14 +23,12 @@ struct batch {
     uv_loop_t *loop;
     struct roster *roster;
     const struct clock *clock;
-    struct watched *first;
 };
 
 struct watched {
     uv_timer_t timer;
     struct batch *batch;
     struct runner *runner;
-    struct watched *prev, *next;
     mono_us looked;
     int64_t cpu_us;  /* then */
     int64_t used_us; /* since its last rest */
@@ -94,9 +92,6 @@ static void on_closed(uv_handle_t *handle)
 
 static void forget(struct watched *watched)
 {
-    *(watched->prev ? &watched->prev->next : &watched->batch->first) = watched->next;
-    if (watched->next)
-        watched->next->prev = watched->prev;
     watched->runner->watched = NULL;
     uv_close((uv_handle_t *)&watched->timer, on_closed);
 }
@@ -108,10 +103,6 @@ static void watch_runner(struct batch *batch, struct runner *runner)
     watched->timer.data = watched;
     watched->batch = batch;
     watched->runner = runner;
-    watched->next = batch->first;
-    if (watched->next)
-        watched->next->prev = watched;
-    batch->first = watched;
     watched->looked = clock_now(batch->clock);
     watched->cpu_us = runner->baseline.cpu_us;
     runner->watched = watched;
@@ -161,12 +152,18 @@ struct batch *batch_create(uv_loop_t *loop, struct roster *roster, const struct 
     return batch;
 }
 
+static void forget_watched(struct runner *runner, void *data)
+{
+    (void)data;
+    if (runner->watched)
+        forget(runner->watched);
+}
+
 void batch_destroy(struct batch *batch)
 {
     if (!batch)
         return;
     roster_unobserve(batch->roster, on_change, batch);
-    while (batch->first)
-        forget(batch->first);
+    roster_each(batch->roster, forget_watched, NULL);
     free(batch);
 }

@@ -72,10 +72,12 @@ void run_kill_program(struct run *run)
 {
     if (!run->runner)
         return;
-    batch_lift(run->runner);
-    if (!run->confined)
+    if (!run->confined) {
         runner_destroy(run->runner);
-    else if (run->runner->handle)
+        return;
+    }
+    batch_lift(run->runner);
+    if (run->runner->handle)
         run_engine(run)->ops->kill_operation(run_engine(run), run->runner->handle, run->operation);
 }
 

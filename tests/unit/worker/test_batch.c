@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-/* Programs that go on and on. How much processor time they use is said by use(). */
+/* Programs that go on and on. How much processor time they use is the test's to say. */
 static const struct fake_script endless = {.ending = FAKE_SILENT};
 
 #define KEEP "{'id':'k1','keep':{'name':'demo','owner':'ann'},'queueMs':60000}"
 #define EXEC "{'id':'e1','runner':'demo','argv':['sh'],'timeMs':60000,'outputBytes':100}"
-#define RUN "{'id':'r1','argv':['sh'],'timeMs':60000,'outputBytes':100,'queueMs':60000"
+#define RUN "{'id':'r1','argv':['sh'],'timeMs':60000,'outputBytes':100,'queueMs':60000}"
 
 struct stage {
     struct worker_rig rig;
@@ -97,14 +97,25 @@ static void until_batch(struct stage *stage, int which, bool wanted)
     }
 }
 
+/* The runner "demo", which stays, with a program of a's that has computed for a while. */
+static void compute_on_kept(struct stage *stage)
+{
+    worker_rig_run(&stage->rig, &stage->a, FRAME_RUN, KEEP);
+    json_decref(peer_expect_json(&stage->a, FRAME_RESULT));
+    peer_close(&stage->a);
+    start(stage, 0, FRAME_EXEC, EXEC);
+    stage->percent[0] = 100;
+    until_batch(stage, 0, true);
+}
+
 static void one_that_computes_gives_way_and_one_that_waits_does_not(void **state)
 {
     struct stage stage;
     (void)state;
     begin(&stage);
-    start(&stage, 1, FRAME_RUN, RUN "}");
+    start(&stage, 1, FRAME_RUN, RUN);
     stage.percent[1] = 1;
-    start(&stage, 0, FRAME_RUN, RUN "}");
+    start(&stage, 0, FRAME_RUN, RUN);
     stage.percent[0] = 100;
     for (int i = 0; i < 5; i++) { /* b is looked at as often */
         stage.percent[0] = 100;
@@ -122,7 +133,7 @@ static void one_that_computes_slowly_gives_way_too(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN "}");
+    start(&stage, 0, FRAME_RUN, RUN);
     stage.percent[0] = 10;
     until_batch(&stage, 0, true);
     finish(&stage);
@@ -134,7 +145,7 @@ static void one_that_starves_has_its_share_again(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN "}");
+    start(&stage, 0, FRAME_RUN, RUN);
     for (int i = 0; i < 3; i++) {
         stage.percent[0] = 100;
         until_batch(&stage, 0, true);
@@ -149,7 +160,7 @@ static void what_is_killed_has_no_limit(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN "}");
+    start(&stage, 0, FRAME_RUN, RUN);
     stage.percent[0] = 100;
     until_batch(&stage, 0, true);
     runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
@@ -163,12 +174,7 @@ static void program_on_a_runner_that_stays_is_killed_with_no_limit(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP);
-    json_decref(peer_expect_json(&stage.a, FRAME_RESULT));
-    peer_close(&stage.a);
-    start(&stage, 0, FRAME_EXEC, EXEC);
-    stage.percent[0] = 100;
-    until_batch(&stage, 0, true);
+    compute_on_kept(&stage);
     mono_us before = clock_now(stage.rig.services.clock);
     peer_close(&stage.a); /* the caller leaves */
     until_batch(&stage, 0, false);
@@ -189,12 +195,7 @@ static void runner_of_an_earlier_worker_is_looked_at(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    worker_rig_run(&stage.rig, &stage.a, FRAME_RUN, KEEP);
-    json_decref(peer_expect_json(&stage.a, FRAME_RESULT));
-    peer_close(&stage.a);
-    start(&stage, 0, FRAME_EXEC, EXEC);
-    stage.percent[0] = 100;
-    until_batch(&stage, 0, true);
+    compute_on_kept(&stage);
     peer_close(&stage.a); /* what goes on then is in nobody's hands */
     until_batch(&stage, 0, false);
     until_batch(&stage, 0, true);
