@@ -102,6 +102,14 @@ static void fail(struct op *op, const struct err *err, int64_t retry_after_ms)
     op->ops->failed(&failure, op->data);
 }
 
+/* What it has done there, if anything, is not known. */
+static void fail_lost(struct op *op, const struct err *err)
+{
+    if (op->ops->lost)
+        op->ops->lost(op->worker, op->data);
+    fail(op, err, 0);
+}
+
 /* Why nothing was reached. A worker's own refusal says more than that none is left. */
 static void out_of_reach(const struct op *op, struct err *err)
 {
@@ -144,7 +152,7 @@ static void on_guard(uv_timer_t *timer)
     err_set(&err, ERR_BAD_GATEWAY, "the worker \"%s\" did not answer in time",
             worker_name(op->worker));
     worker_failed(op->worker, &err);
-    fail(op, &err, 0);
+    fail_lost(op, &err);
 }
 
 static void on_pause_over(uv_timer_t *timer)
@@ -204,7 +212,7 @@ static void fail_unknown(struct op *op, const char *why)
     err_set(&err, ERR_BAD_GATEWAY,
             "the worker \"%s\" was lost as it was given the run, which may have begun: %.120s",
             worker_name(op->worker), why);
-    fail(op, &err, 0);
+    fail_lost(op, &err);
 }
 
 static void on_ask_over(uv_timer_t *timer)
@@ -230,7 +238,7 @@ static void on_word(const json_t *result, const struct failure *failure, void *d
     } else if (started) {
         err_set(&err, ERR_BAD_GATEWAY, "the worker \"%s\" was lost as the run began",
                 worker_name(op->worker));
-        fail(op, &err, 0);
+        fail_lost(op, &err);
     } else if (clock_now(&clock_system) - op->sent >= covered_ms * US_PER_MS) {
         fail_unknown(op, "it does not remember");
     } else {
@@ -318,7 +326,7 @@ static void on_closed(struct link_conn *conn, const struct err *why, void *data)
     struct err err;
     err_set(&err, ERR_BAD_GATEWAY, "the worker was lost during the run: %.150s",
             why->code == ERR_NONE ? "it closed the connection" : why->msg);
-    fail(op, &err, 0);
+    fail_lost(op, &err);
 }
 
 static void on_drain(struct link_conn *conn, void *data)

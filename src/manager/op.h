@@ -42,6 +42,9 @@ struct op_ops {
      */
     const char *(*key)(void *data);
 
+    /* It fails, and what it may have done on the worker was not heard; may be NULL. */
+    void (*lost)(struct worker *worker, void *data);
+
     /* The operation is over, without what it wanted: LINK_ERROR, a lost connection, no worker. At
      * most once, not after op_destroy, never inside op_start.
      */

@@ -87,11 +87,22 @@ static void forget(struct registry *registry, struct runner_info *take_info)
     free(take_info);
 }
 
-void registry_clear(struct registry *registry)
+void registry_doubt(struct registry *registry)
 {
     for (size_t i = 0; i < registry->count; i++)
-        forget(registry, registry->runners[i]);
-    registry->count = 0;
+        registry->runners[i]->doubtful = true;
+}
+
+void registry_drop_doubtful(struct registry *registry)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < registry->count; i++) {
+        if (registry->runners[i]->doubtful)
+            forget(registry, registry->runners[i]);
+        else
+            registry->runners[kept++] = registry->runners[i];
+    }
+    registry->count = kept;
 }
 
 void registry_join(struct registry *registry, struct names *names, struct worker *worker)
@@ -106,7 +117,8 @@ void registry_destroy(struct registry *registry)
 {
     if (!registry)
         return;
-    registry_clear(registry);
+    registry_doubt(registry);
+    registry_drop_doubtful(registry);
     free(registry->runners);
     free(registry->tallies);
     free(registry);

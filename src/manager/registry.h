@@ -31,6 +31,7 @@ struct runner_info {
         int64_t time_ms;
     } history[RUNNER_HISTORY_MAX]; /* oldest first */
     unsigned history_len;
+    bool doubtful; /* believed until the worker's next word: see registry_drop_doubtful */
 };
 
 struct names;
@@ -39,7 +40,6 @@ struct registry; /* in the order of the names */
 
 struct registry *registry_create(void);
 void registry_destroy(struct registry *registry); /* NULL is fine */
-void registry_clear(struct registry *registry);
 
 /* From now on its runners, and those it has, are in names as worker's. names outlives it. */
 void registry_join(struct registry *registry, struct names *names, struct worker *worker);
@@ -47,6 +47,13 @@ void registry_join(struct registry *registry, struct names *names, struct worker
 /* Adds the runner or replaces the one of that name; info is copied. */
 void registry_put(struct registry *registry, const struct runner_info *info);
 void registry_remove(struct registry *registry, const char *name);
+
+/* What was heard of its runners may be out of date: all are doubtful from here. One that is put
+ * again is not, unless its info says so; those that still are can be dropped when all has been
+ * told.
+ */
+void registry_doubt(struct registry *registry);
+void registry_drop_doubtful(struct registry *registry);
 
 /* NULL when there is none. Valid until the registry changes. */
 const struct runner_info *registry_find(const struct registry *registry, const char *name);

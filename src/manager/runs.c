@@ -333,6 +333,14 @@ static int handle_frame(struct run *run, const struct frame *frame, struct err *
     }
 }
 
+static void on_lost(struct worker *worker, void *data)
+{
+    const struct run *run = data;
+    const char *name = run->result->runner[0] ? run->result->runner : run->reserved;
+    if (run->request.keep && name[0])
+        worker_note_perhaps_kept(worker, name, run->owner);
+}
+
 static void on_failed(const struct failure *failure, void *data)
 {
     struct run *run = data;
@@ -366,6 +374,7 @@ static const struct op_ops run_ops = {
     .frame = on_frame,
     .drain = on_drain,
     .key = on_key,
+    .lost = on_lost,
     .failed = on_failed,
 };
 

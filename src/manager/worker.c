@@ -122,8 +122,10 @@ static int on_snapshot(struct worker *worker, const json_t *json, struct err *er
     json_t *runners;
     if (worker_parse_figures(json, &figures, &runners, err) != 0)
         return -1;
-    if (!worker->up) { /* the first of a WATCH resets all */
-        registry_clear(worker->runners);
+    if (worker->up) {
+        registry_drop_doubtful(worker->runners);
+    } else { /* the first of a WATCH; until the second all runners that there are have been told */
+        registry_doubt(worker->runners);
         worker->latency_ms = (double)(clock_now(&clock_system) - worker->asked) / US_PER_MS;
     }
     if (put_runners(worker, runners, err) != 0)
@@ -318,18 +320,28 @@ const struct registry *worker_runners(const struct worker *worker)
     return worker->runners;
 }
 
-void worker_note_kept(struct worker *worker, const char *name, const char *owner)
+static void note_kept(struct worker *worker, const char *name, const char *owner, bool doubtful)
 {
     const struct runner_info *known = registry_find(worker->runners, name);
-    if (known && known->kept)
+    if (known && known->kept && (doubtful || !known->doubtful))
         return;
-    struct runner_info info = {.kept = true, .since_ms = clock_wall_ms()};
+    struct runner_info info = {.kept = true, .since_ms = clock_wall_ms(), .doubtful = doubtful};
     strncpy(info.name, name, sizeof(info.name) - 1);
     strncpy(info.owner, owner, sizeof(info.owner) - 1);
     strcpy(info.state, "inUse");
     if (worker->has_figures)
         strcpy(info.template_name, worker->figures.oven.template_name);
     registry_put(worker->runners, &info);
+}
+
+void worker_note_kept(struct worker *worker, const char *name, const char *owner)
+{
+    note_kept(worker, name, owner, false);
+}
+
+void worker_note_perhaps_kept(struct worker *worker, const char *name, const char *owner)
+{
+    note_kept(worker, name, owner, true);
 }
 
 void worker_note_gone(struct worker *worker, const char *name)

@@ -104,12 +104,19 @@ const struct worker_oven *worker_oven(const struct worker *worker, const char *t
  */
 const json_t *worker_languages(const struct worker *worker, size_t index);
 
-/* What it runs; kept while it is down, reset by the first SNAPSHOT of the next WATCH. */
+/* What it runs. Kept while it is down, and until the next WATCH has told of all that there are: its
+ * first two SNAPSHOTs stand around them.
+ */
 const struct registry *worker_runners(const struct worker *worker);
 
 /* An operation's answer was faster than the WATCH: the runner is there and kept, or gone. */
 void worker_note_kept(struct worker *worker, const char *name, const char *owner);
 void worker_note_gone(struct worker *worker, const char *name);
+
+/* An operation that keeps a runner was lost and may have made it: that is believed until the
+ * worker's next SNAPSHOT.
+ */
+void worker_note_perhaps_kept(struct worker *worker, const char *name, const char *owner);
 
 /* A run was told which runner it has: that one is no longer there for another. */
 void worker_note_used(struct worker *worker, const char *name);

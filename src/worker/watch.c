@@ -235,14 +235,18 @@ static void add_runner(struct runner *runner, void *data)
         note_changed(watcher, runner);
 }
 
-/* A snapshot that begins anew, and then every runner as if it had just changed. */
+/* A snapshot that begins anew, then every runner as if it had just changed, and another snapshot:
+ * that was all.
+ */
 static void greet(struct watch *watch, struct watcher *watcher)
 {
     json_t *snapshot = describe_all(watch);
+    cleanup_free char *end = answer_text(json_copy(snapshot));
     json_object_set_new(snapshot, "runners", json_array());
     answer_send(watcher->chan, FRAME_SNAPSHOT, snapshot);
     roster_each(watch->services->roster, add_runner, watcher);
     flush(watcher);
+    chan_send(watcher->chan, FRAME_SNAPSHOT, end, strlen(end));
 }
 
 void watch_add(struct watch *watch, const char *manager, struct chan *take_chan)

@@ -39,7 +39,7 @@ struct fake_worker {
     char status[32], message[200];
     enum frame_type hello_type;
     char hello[256];
-    bool silent;
+    bool silent, breaks_off;
     json_t *templates; /* NULL: none are told */
     json_t *started;   /* keys of runs */
     int64_t covered_ms;
@@ -167,6 +167,10 @@ static void begin_operation(struct fake_op *op, const struct frame *frame)
         seen->watches++;
         op->watcher = true;
         send_snapshot(op, true);
+        if (op->fake->breaks_off)
+            fake_op_drop(op);
+        else
+            send_snapshot(op, false);
         return;
     case FRAME_RUN:
         seen->runs++;
@@ -397,6 +401,11 @@ void fake_worker_runner(struct fake_worker *fake, const char *name, const char *
     fake_worker_tell(fake, FRAME_CHANGES, text);
     free(text);
     json_decref(changes);
+}
+
+void fake_worker_break_off(struct fake_worker *fake, bool breaks_off)
+{
+    fake->breaks_off = breaks_off;
 }
 
 void fake_worker_cut_watch(struct fake_worker *fake)

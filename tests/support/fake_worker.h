@@ -62,6 +62,9 @@ void fake_worker_runner(struct fake_worker *fake, const char *name, const char *
 /* Sends any payload to the watchers. */
 void fake_worker_tell(struct fake_worker *fake, enum frame_type type, const char *text);
 
+/* From now on who watches is cut off after the first SNAPSHOT. */
+void fake_worker_break_off(struct fake_worker *fake, bool breaks_off);
+
 /* Cuts the watchers off. */
 void fake_worker_cut_watch(struct fake_worker *fake);
 

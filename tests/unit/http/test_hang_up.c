@@ -193,6 +193,35 @@ static void drop_started(struct fake_op *op, const struct fake_request *request,
     fake_op_drop(op);
 }
 
+/* The worker is lost before its WATCH can tell. */
+static void drop_untold(struct fake_op *op, const struct fake_request *request, void *data)
+{
+    static const char text[] = "{\"runner\":\"demo\",\"queuedMs\":0}";
+    (void)request;
+    (void)data;
+    fake_op_send(op, FRAME_STARTED, text, strlen(text));
+    fake_op_drop(op);
+}
+
+/* Whether it was made is not known: it can be reached, and removed, until the worker speaks. */
+static void test_named_runner_lost_as_it_was_made(void **state)
+{
+    struct rig *rig = *state;
+    struct answer answer;
+    fake_worker_script(rig->fake, drop_untold, NULL);
+    rig_call(rig, "POST", "/api/v1/runner/new", rig->user, "{\"name\":\"demo\",\"code\":\"x\"}",
+             &answer);
+    assert_error(&answer, 502, "workerBadGateway", "lost during the run");
+    answer_free(&answer);
+    rig_call(rig, "GET", "/api/v1/runner/demo", rig->user, NULL, &answer);
+    assert_int_equal(answer.status, 200);
+    answer_free(&answer);
+    loop_wait(&rig->loop, !registry_find(worker_runners(rig_worker(rig)), "demo"));
+    rig_call(rig, "GET", "/api/v1/runner/demo", rig->user, NULL, &answer);
+    assert_error(&answer, 404, "runnerNotFound", "demo");
+    answer_free(&answer);
+}
+
 static void test_connection_lost_after_start(void **state)
 {
     struct rig *rig = *state;
@@ -283,6 +312,7 @@ int main(void)
         TEST(test_worker_killed_during_runs),
         TEST(test_worker_killed_before_runs_start),
         TEST(test_connection_lost_after_start),
+        TEST(test_named_runner_lost_as_it_was_made),
         TEST(test_worker_talks_nonsense),
         TEST(test_no_worker),
         TEST(test_end_of_the_server),

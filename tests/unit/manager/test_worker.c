@@ -106,7 +106,25 @@ static void test_down_and_up_again(void **state)
     rig->fake = fake_worker_create(&rig->loop, rig->path);
     loop_wait(&rig->loop, worker_up(rig->worker));
     assert_int_equal(rig->changes, 3);
-    assert_null(registry_find(runners, "old"));
+    loop_wait(&rig->loop, !registry_find(runners, "old"));
+}
+
+/* What it has is not forgotten because it was cut off as it began to tell. */
+static void test_cut_off_in_its_greeting(void **state)
+{
+    struct rig *rig = *state;
+    const struct registry *runners = worker_runners(rig->worker);
+    fake_worker_runner(rig->fake, "old", "inUse", "admin");
+    loop_wait(&rig->loop, worker_up(rig->worker));
+    loop_wait(&rig->loop, registry_find(runners, "old"));
+    fake_worker_destroy(rig->fake);
+    loop_wait(&rig->loop, !worker_up(rig->worker));
+    rig->fake = fake_worker_create(&rig->loop, rig->path);
+    fake_worker_break_off(rig->fake, true);
+    loop_wait(&rig->loop, fake_worker_seen(rig->fake)->watches >= 2);
+    assert_non_null(registry_find(runners, "old"));
+    fake_worker_break_off(rig->fake, false);
+    loop_wait(&rig->loop, !registry_find(runners, "old"));
 }
 
 static void test_watch_cut_alone(void **state)
@@ -165,9 +183,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_figures),           TEST(test_runners_come_and_go),
-        TEST(test_down_and_up_again), TEST(test_watch_cut_alone),
-        TEST(test_nonsense),          TEST(test_notes),
+        TEST(test_figures),
+        TEST(test_runners_come_and_go),
+        TEST(test_down_and_up_again),
+        TEST(test_cut_off_in_its_greeting),
+        TEST(test_watch_cut_alone),
+        TEST(test_nonsense),
+        TEST(test_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
