@@ -105,7 +105,7 @@ def test_a_new_language_is_a_file_and_a_command(template, folder):
     settings = {"paths.languages": folder, "oven.min_available": 1}
     with Stack(settings, template=None) as stack:
         base = os.path.join(stack.state_dir, "templates/base")
-        subprocess.run(["cp", "-al", os.path.realpath(template), base], check=True)
+        subprocess.run(["cp", "-a", os.path.realpath(template), base], check=True)
         made = codeland("template", "build", "base", *stack.options())
         assert made.returncode == 0, made.stdout + made.stderr
         assert "base is up to date; its description and languages were noted anew" in made.stdout

@@ -45,8 +45,19 @@ def make_root(folder, disk):
         run("mount", "--bind", f"{folder}/dpkg-status", "/var/lib/dpkg/status")
 
 
+def leave_group():
+    """The first process of a machine shares its group with nobody else's: LXC makes its groups below
+    that of process 1, and on cgroup v2 one with processes in it has nothing to hand down.
+    """
+    procs = "/sys/fs/cgroup/cgroup.procs"  # v2 alone has it there
+    if os.path.exists(procs):
+        with open(procs, "w", encoding="ascii") as file:
+            file.write("0")
+
+
 def main():
     folder, address, disk = sys.argv[1:]
+    leave_group()
     make_root(folder, int(disk))
     # What this machine's root has its shell do at each login is none of the host's business.
     run("usermod", "--shell", "/bin/sh", "root")
