@@ -180,7 +180,8 @@ def test_delete_is_over_when_it_is_gone(stack, api, name):
     """With all its processes, cgroups and files, at the moment of the answer."""
     marker = f"31536000.{time.time_ns()}"
     make(api, name, code=f"setsid sleep {marker} >/dev/null 2>&1 & :")
-    container = next(iter(host.read(f"/proc/{pid}/cgroup") for pid in host.find_processes(marker)))
+    sleeping = eventually(lambda: host.find_processes(marker), "it sleeps")
+    container = host.read(f"/proc/{sleeping[0]}/cgroup")
     pid = listed(api, name)["pid"]
     before = stack.containers()
     answer = api.delete(f"/runner/{name}")
