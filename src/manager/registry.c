@@ -117,8 +117,8 @@ void registry_destroy(struct registry *registry)
 {
     if (!registry)
         return;
-    registry_doubt(registry);
-    registry_drop_doubtful(registry);
+    for (size_t i = 0; i < registry->count; i++)
+        forget(registry, registry->runners[i]);
     free(registry->runners);
     free(registry->tallies);
     free(registry);

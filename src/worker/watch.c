@@ -241,12 +241,12 @@ static void add_runner(struct runner *runner, void *data)
 static void greet(struct watch *watch, struct watcher *watcher)
 {
     json_t *snapshot = describe_all(watch);
-    cleanup_free char *end = answer_text(json_copy(snapshot));
+    json_t *end = json_copy(snapshot);
     json_object_set_new(snapshot, "runners", json_array());
     answer_send(watcher->chan, FRAME_SNAPSHOT, snapshot);
     roster_each(watch->services->roster, add_runner, watcher);
     flush(watcher);
-    chan_send(watcher->chan, FRAME_SNAPSHOT, end, strlen(end));
+    answer_send(watcher->chan, FRAME_SNAPSHOT, end);
 }
 
 void watch_add(struct watch *watch, const char *manager, struct chan *take_chan)

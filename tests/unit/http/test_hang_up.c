@@ -33,19 +33,23 @@ static void hold(struct fake_op *op, const struct fake_request *request, void *d
     held[held_len++] = op;
 }
 
-/* Sends a run and waits until the worker has it. */
-static struct client start_run(struct rig *rig)
+/* Sends a request and waits until the worker has it. */
+static struct client start(struct rig *rig, const char *path, const char *body)
 {
     char text[300];
     unsigned before = held_len;
     struct client client = client_open(rig);
     snprintf(text, sizeof(text),
-             "POST /api/v1/runner/run HTTP/1.1\r\nHost: x\r\nauth-token: %s\r\n"
-             "Content-Length: 18\r\n\r\n{\"code\":\"sleep 9\"}",
-             rig->admin);
+             "POST %s HTTP/1.1\r\nHost: x\r\nauth-token: %s\r\nContent-Length: %zu\r\n\r\n%s", path,
+             rig->admin, strlen(body), body);
     client_text(&client, text);
     loop_wait(&rig->loop, held_len > before);
     return client;
+}
+
+static struct client start_run(struct rig *rig)
+{
+    return start(rig, "/api/v1/runner/run", "{\"code\":\"sleep 9\"}");
 }
 
 static void assert_killed(struct rig *rig)
@@ -193,31 +197,30 @@ static void drop_started(struct fake_op *op, const struct fake_request *request,
     fake_op_drop(op);
 }
 
-/* The worker is lost before its WATCH can tell. */
-static void drop_untold(struct fake_op *op, const struct fake_request *request, void *data)
-{
-    static const char text[] = "{\"runner\":\"demo\",\"queuedMs\":0}";
-    (void)request;
-    (void)data;
-    fake_op_send(op, FRAME_STARTED, text, strlen(text));
-    fake_op_drop(op);
-}
-
-/* Whether it was made is not known: it can be reached, and removed, until the worker speaks. */
-static void test_named_runner_lost_as_it_was_made(void **state)
+/* Whether it was made is not known: it is believed until the worker is back and tells what it has.
+ */
+static void test_worker_killed_as_it_made_a_named_runner(void **state)
 {
     struct rig *rig = *state;
     struct answer answer;
-    fake_worker_script(rig->fake, drop_untold, NULL);
-    rig_call(rig, "POST", "/api/v1/runner/new", rig->user, "{\"name\":\"demo\",\"code\":\"x\"}",
-             &answer);
+    static const char started[] = "{\"runner\":\"demo\",\"queuedMs\":0}";
+    fake_worker_script(rig->fake, hold, NULL);
+    struct client client =
+        start(rig, "/api/v1/runner/new", "{\"name\":\"demo\",\"code\":\"sleep 9\"}");
+    fake_op_send(held[0], FRAME_STARTED, started, strlen(started)); /* its WATCH says nothing yet */
+    for (int i = 0; i < 5; i++)
+        loop_turn(&rig->loop);
+    rig_kill_worker(rig);
+    assert_true(client_read(&client, &answer));
     assert_error(&answer, 502, "workerBadGateway", "lost during the run");
     answer_free(&answer);
-    rig_call(rig, "GET", "/api/v1/runner/demo", rig->user, NULL, &answer);
+    client_close(&client);
+    rig_call(rig, "GET", "/api/v1/runner/demo", rig->admin, NULL, &answer);
     assert_int_equal(answer.status, 200);
     answer_free(&answer);
+    rig_revive_worker(rig);
     loop_wait(&rig->loop, !registry_find(worker_runners(rig_worker(rig)), "demo"));
-    rig_call(rig, "GET", "/api/v1/runner/demo", rig->user, NULL, &answer);
+    rig_call(rig, "GET", "/api/v1/runner/demo", rig->admin, NULL, &answer);
     assert_error(&answer, 404, "runnerNotFound", "demo");
     answer_free(&answer);
 }
@@ -312,7 +315,7 @@ int main(void)
         TEST(test_worker_killed_during_runs),
         TEST(test_worker_killed_before_runs_start),
         TEST(test_connection_lost_after_start),
-        TEST(test_named_runner_lost_as_it_was_made),
+        TEST(test_worker_killed_as_it_made_a_named_runner),
         TEST(test_worker_talks_nonsense),
         TEST(test_no_worker),
         TEST(test_end_of_the_server),

@@ -48,6 +48,9 @@ static void test_by_name_and_in_order(void **state)
     assert_string_equal(registry_find(registry, "r003")->owner, "c");
     registry_drop_doubtful(registry);
     assert_int_equal(registry_count(registry), 2);
+    registry_doubt(registry);
+    registry_drop_doubtful(registry);
+    assert_int_equal(registry_count(registry), 0);
     put(registry, "again", "");
     assert_non_null(registry_find(registry, "again"));
     registry_destroy(registry);

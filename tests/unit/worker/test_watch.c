@@ -102,7 +102,7 @@ static json_t *next_changes(struct peer *peer)
     return json_loadb(frame.payload, frame.len, 0, NULL);
 }
 
-static void first_snapshot_voids_and_every_runner_follows(void **state)
+static void every_runner_follows_the_first_snapshot(void **state)
 {
     struct stage stage;
     (void)state;
@@ -460,7 +460,7 @@ static void nobody_watches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_snapshot_voids_and_every_runner_follows),
+        cmocka_unit_test(every_runner_follows_the_first_snapshot),
         cmocka_unit_test(changes_come_and_say_only_the_last_of_many),
         cmocka_unit_test(flush_sends_at_once),
         cmocka_unit_test(memory_of_runners_in_use_is_sampled),
