@@ -48,7 +48,7 @@ def test_ctrl_c_takes_all_along(up):
     marker = f"31536000.{time.time_ns()}"
     fields = {"name": "kept", "code": f"setsid sleep {marker} >/dev/null 2>&1 &"}
     assert up.stack.api.post("/runner/new", fields).status == 200
-    assert host.find_processes(marker)
+    eventually(lambda: host.find_processes(marker), "it sleeps")
     assert stop(up) == 0
     assert not host.find_processes(marker)
     assert up.stack.left_behind() == []
