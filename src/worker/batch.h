@@ -2,6 +2,9 @@
  * ms is batch work (ENGINE_PACE_BATCH), so that a small run beside it is nearly as fast as alone.
  * One that gets next to nothing that way, or wants nothing, is no batch work until it has computed
  * again, so that all go on: one that others starve competes like any other for 30 of every 130 ms.
+ * A fork bomb gets even less (ENGINE_PACE_CURBED) until it has been none for a second: it is at
+ * work in the kernel, which many a system does not interrupt for others, and each process that it
+ * cannot start needs no end.
  */
 #ifndef WORKER_BATCH_H
 #define WORKER_BATCH_H

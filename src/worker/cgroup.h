@@ -64,12 +64,13 @@ int cgroup_set_limits(const struct cgroup *cgroup, const char *name,
 int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_stats *stats,
                  struct err *err);
 
-/* The processor time of cgroup_stats alone; 0 when it cannot be read. */
-int64_t cgroup_cpu_us(const struct cgroup *cgroup, const char *name);
+/* What is cheap to look at often; what cannot be read is 0. */
+struct engine_use cgroup_use(const struct cgroup *cgroup, const char *name);
 
 /* BATCH: what is in the runner's group runs when nothing else wants the processor, as SCHED_IDLE
- * does among processes (cpu.idle, since 5.15; an older kernel has none). ENDING: without its limit,
- * so that who waits for the next share of it goes on at once.
+ * does among processes (cpu.idle, since 5.15; an older kernel has none). CURBED: so, and with a
+ * tenth of its limit. ENDING: without its limit, so that who waits for the next share of it
+ * goes on at once; it gives way as it did before. OVERDUE: without a limit, and gives way no more.
  */
 void cgroup_set_pace(const struct cgroup *cgroup, const char *name, enum engine_pace pace,
                      const struct engine_limits *limits);

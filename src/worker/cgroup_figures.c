@@ -51,36 +51,23 @@ static int64_t from_keyed(const struct cgroup *cgroup, enum hierarchy hierarchy,
     return read_file(cgroup, hierarchy, name, file, text, sizeof(text)) ? keyed(text, key) : 0;
 }
 
-int64_t cgroup_cpu_us(const struct cgroup *cgroup, const char *name)
+struct engine_use cgroup_use(const struct cgroup *cgroup, const char *name)
 {
-    if (cgroup->v2)
-        return from_keyed(cgroup, HIERARCHY_CPU, name, "cpu.stat", "usage_usec");
-    return single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage") / 1000;
-}
-
-static void stats_v2(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
-{
+    struct engine_use use = {
+        .processes = single(cgroup, HIERARCHY_PIDS, name, "pids.current"),
+        .pids_refused = from_keyed(cgroup, HIERARCHY_PIDS, name, "pids.events", "max"),
+    };
     char text[2048];
-    stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name, "memory.peak"); /* 5.19 */
-    if (read_file(cgroup, HIERARCHY_CPU, name, "cpu.stat", text, sizeof(text))) {
-        stats->cpu_us = keyed(text, "usage_usec");
-        stats->user_us = keyed(text, "user_usec");
-        stats->system_us = keyed(text, "system_usec");
+    if (!cgroup->v2) {
+        use.cpu_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage") / 1000;
+        use.user_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage_user") / 1000;
+    } else if (read_file(cgroup, HIERARCHY_CPU, name, "cpu.stat", text, sizeof(text))) {
+        use.cpu_us = keyed(text, "usage_usec");
+        use.user_us = keyed(text, "user_usec");
     }
-    stats->oom_kills = from_keyed(cgroup, HIERARCHY_MEMORY, name, "memory.events", "oom_kill");
-    stats->pids_refused = from_keyed(cgroup, HIERARCHY_PIDS, name, "pids.events", "max");
-}
-
-static void stats_v1(const struct cgroup *cgroup, const char *name, struct engine_stats *stats)
-{
-    stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name, "memory.max_usage_in_bytes");
-    stats->cpu_us = cgroup_cpu_us(cgroup, name);
-    stats->user_us = single(cgroup, HIERARCHY_CPUACCT, name, "cpuacct.usage_user") / 1000;
-    if (stats->user_us > stats->cpu_us)
-        stats->user_us = stats->cpu_us;
-    stats->system_us = stats->cpu_us - stats->user_us;
-    stats->oom_kills = from_keyed(cgroup, HIERARCHY_MEMORY, name, "memory.oom_control", "oom_kill");
-    stats->pids_refused = from_keyed(cgroup, HIERARCHY_PIDS, name, "pids.events", "max");
+    if (use.user_us > use.cpu_us)
+        use.user_us = use.cpu_us;
+    return use;
 }
 
 int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_stats *stats,
@@ -92,10 +79,17 @@ int cgroup_stats(const struct cgroup *cgroup, const char *name, struct engine_st
                    cgroup->v2 ? "memory.current" : "memory.usage_in_bytes", text, sizeof(text)))
         return err_sys(err, ERR_INTERNAL, errno, "cannot read the cgroup of %s", name);
     stats->memory_bytes = strtoll(text, NULL, 10);
-    if (cgroup->v2)
-        stats_v2(cgroup, name, stats);
-    else
-        stats_v1(cgroup, name, stats);
+    stats->memory_peak_bytes = single(cgroup, HIERARCHY_MEMORY, name,
+                                      cgroup->v2 ? "memory.peak" /* 5.19 */
+                                                 : "memory.max_usage_in_bytes");
+    stats->oom_kills = from_keyed(cgroup, HIERARCHY_MEMORY, name,
+                                  cgroup->v2 ? "memory.events" : "memory.oom_control", "oom_kill");
+    const struct engine_use use = cgroup_use(cgroup, name);
+    stats->cpu_us = use.cpu_us;
+    stats->user_us = use.user_us;
+    stats->system_us = use.cpu_us - use.user_us;
+    stats->pids_refused = use.pids_refused;
+    stats->processes = use.processes;
     return 0;
 }
 

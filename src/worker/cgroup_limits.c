@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define CPU_PERIOD_US 100000
+#define QUOTA_LEAST_US 1000 /* the kernel's bound */
+#define CURBED_PART 10      /* of its limit is what a runner has that is curbed */
 
 /* What a limit is called and how its value is written, for each generation. Order: v1 wants
  * memory.limit_in_bytes at or below memsw at all times, so it is tried before and after.
@@ -135,10 +137,17 @@ static void try_to_set(const struct cgroup *cgroup, const char *name, const char
 void cgroup_set_pace(const struct cgroup *cgroup, const char *name, enum engine_pace pace,
                      const struct engine_limits *limits)
 {
+    int64_t quota_us = limits->cpu_percent * (CPU_PERIOD_US / 100);
+    if (pace == ENGINE_PACE_CURBED)
+        quota_us /= CURBED_PART;
     char quota[24];
-    str_format(quota, sizeof(quota), "%" PRId64, limits->cpu_percent * (CPU_PERIOD_US / 100));
-    const char *none = cgroup->v2 ? "max" : "-1";
-    try_to_set(cgroup, name, cgroup->v2 ? "cpu.max" : "cpu.cfs_quota_us",
-               pace == ENGINE_PACE_ENDING ? none : quota); /* the period stays */
-    try_to_set(cgroup, name, "cpu.idle", pace == ENGINE_PACE_BATCH ? "1" : "0");
+    if (pace == ENGINE_PACE_ENDING || pace == ENGINE_PACE_OVERDUE)
+        str_format(quota, sizeof(quota), "%s", cgroup->v2 ? "max" : "-1");
+    else
+        str_format(quota, sizeof(quota), "%" PRId64,
+                   quota_us > QUOTA_LEAST_US ? quota_us : QUOTA_LEAST_US);
+    bool gives_way = pace == ENGINE_PACE_BATCH || pace == ENGINE_PACE_CURBED;
+    try_to_set(cgroup, name, cgroup->v2 ? "cpu.max" : "cpu.cfs_quota_us", quota); /* period stays */
+    if (pace != ENGINE_PACE_ENDING)
+        try_to_set(cgroup, name, "cpu.idle", gives_way ? "1" : "0");
 }

@@ -43,13 +43,22 @@ struct engine_stats {
     int64_t user_us, system_us; /* how it divides; may be by clock ticks, so 0 for short runs */
     int64_t oom_kills;          /* processes killed for want of memory */
     int64_t pids_refused;       /* forks refused by the limit */
+    int64_t processes;          /* and threads, now */
+};
+
+/* What of that is looked at often. */
+struct engine_use {
+    int64_t cpu_us, user_us, pids_refused, processes;
 };
 
 /* How a runner competes for the processors. */
 enum engine_pace {
     ENGINE_PACE_EQUAL, /* like any other, within its limit */
     ENGINE_PACE_BATCH, /* when no other wants them; where the kernel can (since 5.15), else EQUAL */
-    ENGINE_PACE_ENDING, /* without a limit: what was killed has to run, to its end */
+    ENGINE_PACE_CURBED,  /* as BATCH, and within a fraction of its limit */
+    ENGINE_PACE_ENDING,  /* without a limit: what was killed has to run, to its end; else as before
+                          */
+    ENGINE_PACE_OVERDUE, /* without a limit, like any other */
 };
 
 /* What is left of a runner's disk. */
@@ -111,8 +120,7 @@ struct engine_ops {
                       const struct engine_limits *limits, struct err *err);
     int (*stats)(struct engine *engine, struct engine_runner *handle, struct engine_stats *stats,
                  struct err *err);
-    int64_t (*cpu_us)(struct engine *engine,
-                      struct engine_runner *handle); /* of stats; 0: unknown */
+    struct engine_use (*use)(struct engine *engine, struct engine_runner *handle);
 
     void (*set_pace)(struct engine *engine, struct engine_runner *handle, enum engine_pace pace);
 

@@ -191,10 +191,14 @@ static int fake_stats(struct engine *engine, struct engine_runner *handle,
     return 0;
 }
 
-static int64_t fake_cpu_us(struct engine *engine, struct engine_runner *handle)
+static struct engine_use fake_use(struct engine *engine, struct engine_runner *handle)
 {
+    const struct engine_stats *stats = &fake_container_of(handle)->stats;
     (void)engine;
-    return fake_container_of(handle)->stats.cpu_us;
+    return (struct engine_use){.cpu_us = stats->cpu_us,
+                               .user_us = stats->user_us,
+                               .pids_refused = stats->pids_refused,
+                               .processes = stats->processes};
 }
 
 static void fake_set_pace(struct engine *engine, struct engine_runner *handle,
@@ -291,7 +295,7 @@ static const struct engine_ops ops = {
     .attach_network = fake_attach_network,
     .set_limits = fake_set_limits,
     .stats = fake_stats,
-    .cpu_us = fake_cpu_us,
+    .use = fake_use,
     .set_pace = fake_set_pace,
     .set_disk = fake_set_disk,
     .disk_left = fake_disk_left,

@@ -245,9 +245,9 @@ static int lxc_stats(struct engine *base, struct engine_runner *handle, struct e
     return cgroup_stats(((struct engine_lxc *)base)->config.cgroup, handle->spec.name, stats, err);
 }
 
-static int64_t lxc_cpu_us(struct engine *base, struct engine_runner *handle)
+static struct engine_use lxc_use(struct engine *base, struct engine_runner *handle)
 {
-    return cgroup_cpu_us(((struct engine_lxc *)base)->config.cgroup, handle->spec.name);
+    return cgroup_use(((struct engine_lxc *)base)->config.cgroup, handle->spec.name);
 }
 
 static void lxc_set_pace(struct engine *base, struct engine_runner *handle, enum engine_pace pace)
@@ -346,7 +346,7 @@ static const struct engine_ops ops = {
     .attach_network = lxc_attach_network,
     .set_limits = lxc_set_limits,
     .stats = lxc_stats,
-    .cpu_us = lxc_cpu_us,
+    .use = lxc_use,
     .set_pace = lxc_set_pace,
     .set_disk = lxc_set_disk,
     .disk_left = lxc_disk_left,

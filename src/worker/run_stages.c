@@ -339,7 +339,7 @@ static void on_cpu_timer(uv_timer_t *timer)
     struct engine *engine = run_engine(run);
     if (run->phase != RUN_RUNNING || !run->runner || !run->runner->handle)
         return;
-    mono_us used_us = engine->ops->cpu_us(engine, run->runner->handle) - run->before.cpu_us;
+    mono_us used_us = engine->ops->use(engine, run->runner->handle).cpu_us - run->before.cpu_us;
     mono_us left_us = run->request.cpu_ms * US_PER_MS - used_us;
     if (left_us <= 0) {
         run->cpu_timed_out = true;

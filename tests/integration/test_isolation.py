@@ -1,6 +1,7 @@
 """What code in a runner is, and what it cannot see or reach."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import host
 from harness.link import frame, run_fields
@@ -69,6 +70,27 @@ def test_what_computes_gives_way(api, stack):
     assert api.delete("/runner/busy").status == 200
 
 
+def test_a_fork_bomb_is_curbed(api, stack):
+    """It has a tenth of its runner's limit for as long as it is one, and no longer."""
+
+    def quotas():
+        groups = [folder for folder in host.cgroups(stack.prefix) if host.read(f"{folder}/cpu.idle")]
+        texts = [host.read(f"{folder}/cpu.max") or host.read(f"{folder}/cpu.cfs_quota_us") for folder in groups]
+        return [text.split()[0] for text in texts if text]
+
+    bomb = "bomb() { bomb | bomb & }; bomb; sleep 1000"
+    assert api.post("/runner/new", {"name": "bomb"}).status == 200
+    assert quotas().count("10000") == 0
+    with ThreadPoolExecutor(1) as pool:
+        hostile = pool.submit(api.post, "/runner/bomb", {"code": bomb, "time": 5})
+        eventually(lambda: quotas().count("10000") == 1, "it is curbed")
+        assert api.run("echo beside it")["stdout"] == "beside it\n"
+        assert hostile.result().json["status"] in ("timeout", "pids")
+    assert api.post("/runner/bomb", {"code": "echo after it"}).json["stdout"] == "after it\n"
+    eventually(lambda: quotas().count("10000") == 0, "it is curbed no more")
+    assert api.delete("/runner/bomb").status == 200
+
+
 def test_the_host_keeps_its_part(stack):
     """All runners together have a bound below what there is, and end first when memory is short."""
     total = next(
@@ -116,6 +138,7 @@ def test_processes(api):
     """Only its own: its shell, and the agent as PID 1."""
     source = """
 import os
+from concurrent.futures import ThreadPoolExecutor
 for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
     print(pid, open(f"/proc/{pid}/comm").read().strip())
 """

@@ -18,6 +18,9 @@ struct stage {
     char name[2][NAME_MAX_LEN + 1]; /* of the runners that a and b have */
     int percent[2];                 /* of a processor that their programs use */
     double cpu_us[2];
+    int user_percent[2], processes[2];
+    int refusals[2]; /* of processes, in each turn */
+    int64_t refused[2];
     mono_us last;
 };
 
@@ -55,7 +58,13 @@ static void turn(struct stage *stage)
     mono_us now = clock_now(stage->rig.services.clock);
     for (int i = 0; i < 2; i++) {
         stage->cpu_us[i] += (double)(now - stage->last) * stage->percent[i] / 100;
-        const struct engine_stats stats = {.cpu_us = (int64_t)stage->cpu_us[i]};
+        stage->refused[i] += stage->refusals[i];
+        const struct engine_stats stats = {
+            .cpu_us = (int64_t)stage->cpu_us[i],
+            .user_us = (int64_t)(stage->cpu_us[i] * stage->user_percent[i] / 100),
+            .pids_refused = stage->refused[i],
+            .processes = stage->processes[i],
+        };
         engine_fake_set_stats(stage->rig.fake, stage->name[i], &stats);
     }
     stage->last = now;
@@ -86,15 +95,20 @@ static bool is_batch(const struct stage *stage, int which)
     return pace_of(stage, which) == ENGINE_PACE_BATCH;
 }
 
-/* Turns until it is as wanted. */
-static void until_batch(struct stage *stage, int which, bool wanted)
+/* Turns until that is its pace, or until it is not. */
+static void until_pace(struct stage *stage, int which, enum engine_pace pace, bool wanted)
 {
     mono_us deadline = clock_now(&clock_system) + 60 * (mono_us)US_PER_SEC;
-    while (is_batch(stage, which) != wanted) {
+    while ((pace_of(stage, which) == pace) != wanted) {
         if (clock_now(&clock_system) > deadline)
-            fail_msg("waited in vain until %d is %sbatch work", which, wanted ? "" : "no ");
+            fail_msg("waited in vain until %d has %space %d", which, wanted ? "" : "not ", pace);
         turn(stage);
     }
+}
+
+static void until_batch(struct stage *stage, int which, bool wanted)
+{
+    until_pace(stage, which, ENGINE_PACE_BATCH, wanted);
 }
 
 /* The runner "demo", which stays, with a program of a's that has computed for a while. */
@@ -155,6 +169,75 @@ static void one_that_starves_has_its_share_again(void **state)
     finish(&stage);
 }
 
+/* Its looks find as many refusals as there were turns between them. */
+static void fork_bomb_is_curbed_until_it_is_over(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 0, FRAME_RUN, RUN);
+    start(&stage, 1, FRAME_RUN, RUN);
+    stage.percent[0] = stage.percent[1] = 100;
+    stage.refusals[0] = 1000;
+    stage.refused[1] = 1; /* once is no bomb */
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, true);
+    until_batch(&stage, 1, true);
+    stage.percent[0] = 5;
+    stage.refusals[0] = 0;
+    mono_us last = clock_now(stage.rig.services.clock);
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, false);
+    assert_true(clock_now(stage.rig.services.clock) - last > US_PER_SEC / 2);
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_EQUAL);
+    assert_true(is_batch(&stage, 1));
+    finish(&stage);
+}
+
+/* Many that compute are none, nor are few that are at work in the kernel. */
+static void crowd_in_the_kernel_is_a_fork_bomb(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    start(&stage, 0, FRAME_RUN, RUN);
+    start(&stage, 1, FRAME_RUN, RUN);
+    stage.percent[0] = stage.percent[1] = 100;
+    stage.processes[0] = 60;
+    stage.user_percent[0] = 30;
+    stage.processes[1] = 60;
+    stage.user_percent[1] = 60;
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, true);
+    until_batch(&stage, 1, true);
+    stage.processes[0] = 40;
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, false);
+    assert_true(is_batch(&stage, 1));
+    finish(&stage);
+}
+
+/* What is killed is curbed no more, unless it goes on. */
+static void fork_bomb_on_a_runner_that_stays_is_curbed_no_longer_than_it_lives(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    compute_on_kept(&stage);
+    stage.refusals[0] = 1000;
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, true);
+    stage.refusals[0] = 0;
+    peer_close(&stage.a); /* the caller leaves */
+    until_pace(&stage, 0, ENGINE_PACE_CURBED, false);
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    until_pace(&stage, 0, ENGINE_PACE_ENDING, false);
+    assert_int_not_equal(pace_of(&stage, 0), ENGINE_PACE_CURBED);
+    finish(&stage);
+}
+
+static void end_slowly(uint64_t nth, const struct engine_spec *spec, struct engine_fake_fate *fate,
+                       void *data)
+{
+    (void)nth, (void)spec, (void)data;
+    fate->gone_us = 3 * US_PER_SEC;
+}
+
 static void what_is_killed_has_no_limit(void **state)
 {
     struct stage stage;
@@ -165,6 +248,23 @@ static void what_is_killed_has_no_limit(void **state)
     until_batch(&stage, 0, true);
     runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
     assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    finish(&stage);
+}
+
+/* Others may have all there is for as long as it takes. */
+static void what_takes_long_to_end_gives_way_no_more(void **state)
+{
+    struct stage stage;
+    (void)state;
+    begin(&stage);
+    engine_fake_on_create(stage.rig.fake, end_slowly, NULL);
+    start(&stage, 0, FRAME_RUN, RUN);
+    stage.percent[0] = 100;
+    until_batch(&stage, 0, true);
+    runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
+    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    until_pace(&stage, 0, ENGINE_PACE_OVERDUE, true);
+    engine_fake_on_create(stage.rig.fake, NULL, NULL);
     finish(&stage);
 }
 
@@ -215,7 +315,11 @@ int main(void)
         cmocka_unit_test(one_that_computes_gives_way_and_one_that_waits_does_not),
         cmocka_unit_test(one_that_computes_slowly_gives_way_too),
         cmocka_unit_test(one_that_starves_has_its_share_again),
+        cmocka_unit_test(fork_bomb_is_curbed_until_it_is_over),
+        cmocka_unit_test(crowd_in_the_kernel_is_a_fork_bomb),
+        cmocka_unit_test(fork_bomb_on_a_runner_that_stays_is_curbed_no_longer_than_it_lives),
         cmocka_unit_test(what_is_killed_has_no_limit),
+        cmocka_unit_test(what_takes_long_to_end_gives_way_no_more),
         cmocka_unit_test(program_on_a_runner_that_stays_is_killed_with_no_limit),
         cmocka_unit_test(runner_of_an_earlier_worker_is_looked_at),
     };

@@ -176,7 +176,11 @@ static void group_gives_way_and_has_no_limit_at_its_end(void **state)
     expect_pace("0", "50000");
     cgroup_set_pace(cgroup, "a", ENGINE_PACE_BATCH, &limits);
     expect_pace("1", "50000");
+    cgroup_set_pace(cgroup, "a", ENGINE_PACE_CURBED, &limits);
+    expect_pace("1", "5000");
     cgroup_set_pace(cgroup, "a", ENGINE_PACE_ENDING, &limits);
+    expect_pace("1", "-1"); /* it gives way still */
+    cgroup_set_pace(cgroup, "a", ENGINE_PACE_OVERDUE, &limits);
     expect_pace("0", "-1");
     cgroup_set_pace(cgroup, "a", ENGINE_PACE_EQUAL, &limits);
     expect_pace("0", "50000");
@@ -212,7 +216,7 @@ static void memory_over_the_limit_is_counted(void **state)
     assert_int_equal(after.oom_kills, 1);
     assert_in_range(after.memory_peak_bytes, 24 << 20, 32 << 20);
     assert_true(after.cpu_us > before.cpu_us);
-    assert_true(cgroup_cpu_us(cgroup, "a") >= after.cpu_us);
+    assert_true(cgroup_use(cgroup, "a").cpu_us >= after.cpu_us);
     assert_true(after.user_us + after.system_us <= after.cpu_us);
 }
 
@@ -514,6 +518,7 @@ static void make_v2_tree(void)
     put("pre/a/memory.peak", "4194304\n");
     put("pre/a/memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\noom_group_kill 9\n");
     put("pre/a/pids.events", "max 5\nmax.imposed 77\n");
+    put("pre/a/pids.current", "7\n");
     put("pre/a/cpu.stat", "usage_usec 3000\nuser_usec 2000\nsystem_usec 1000\nnr_periods 1\n");
 }
 
@@ -547,7 +552,8 @@ static void v2_limits_and_figures(void **state)
                                         .user_us = 2000,
                                         .system_us = 1000,
                                         .oom_kills = 1,
-                                        .pids_refused = 5};
+                                        .pids_refused = 5,
+                                        .processes = 7};
     assert_memory_equal(&stats, &wanted, sizeof(wanted));
     cgroup_destroy(v2);
     scratch_remove(tree);
@@ -644,6 +650,7 @@ static void hybrid_limits_and_figures(void **state)
     put("memory/pre/a/memory.usage_in_bytes", "1000\n");
     put("memory/pre/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
     put("pids/pre/a/pids.events", "max 2\n");
+    put("pids/pre/a/pids.current", "3\n");
     put("cpu,cpuacct/pre/a/cpuacct.usage", "9000000\n");
     put("cpu,cpuacct/pre/a/cpuacct.usage_user", "9999000\n"); /* by ticks: may be more than all */
 
@@ -666,7 +673,8 @@ static void hybrid_limits_and_figures(void **state)
                                         .user_us = 9000,
                                         .system_us = 0,
                                         .oom_kills = 4,
-                                        .pids_refused = 2};
+                                        .pids_refused = 2,
+                                        .processes = 3};
     assert_memory_equal(&stats, &wanted, sizeof(wanted));
     cgroup_destroy(v1);
     scratch_remove(tree);
