@@ -1,32 +1,34 @@
 """What hostile runners cost their neighbours: the same small runs, quiet and under attack, in
 turns."""
 
+import concurrent.futures
+import itertools
 import threading
 
 import measures
+import stack as stacks
 
 ATTACKS = {
-    "fork bomb": ":(){ :|:& };:; sleep 1000",
+    "fork bomb": "bomb() { bomb | bomb & }; bomb; sleep 1000",
     "memory": "python3 -c 'kept = []\nwhile True: kept.append(bytearray(1 << 22))'",
     "output": "exec yes >&2",
     "spin": "while :; do :; done",
     "disk": "while :; do head -c 200000000 /dev/zero >f; rm f; done",
 }
+ENDINGS = ("timeout", "memory")  # of a program that did what it is for
 ATTACKERS = (1, 2)  # at a time
 SECONDS = 2
 
 
 def attack(stack, stop, counts):
     """Each attack again and again, one after the other, until stop is set."""
-    while not stop.is_set():
-        for name, code in ATTACKS.items():
-            if stop.is_set():
-                return
-            try:
-                stack.post("/api/v1/runner/run", {"code": code, "time": SECONDS})
-            except Exception:  # 498, as a rule: its time is over
-                pass
-            counts[name] = counts.get(name, 0) + 1
+    for name, code in itertools.cycle(ATTACKS.items()):
+        if stop.is_set():
+            return
+        answer = stack.post("/api/v1/runner/run", {"code": code, "time": SECONDS}, (200, 498))
+        counts[name] = counts.get(name, 0) + 1
+        if answer["status"] not in ENDINGS:
+            raise stacks.Failed(f"{name}: {answer['status']}, {answer['stderr'][:200]}")
 
 
 def measure(bench, stack, program, attackers):
@@ -36,13 +38,11 @@ def measure(bench, stack, program, attackers):
         stack.wait_warm()
         quiet.append(bench.http(stack, program, **options))
         stop = threading.Event()
-        threads = [threading.Thread(target=attack, args=(stack, stop, counts))
-                   for _ in range(attackers)]
-        for thread in threads:
-            thread.start()
-        attacked.append(bench.http(stack, program, **options))
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            hostile = [pool.submit(attack, stack, stop, counts) for _ in range(attackers)]
+            attacked.append(bench.http(stack, program, **options))
+            stop.set()
+            for each in hostile:
+                each.result()
     return {"attackers": attackers, "attacks": counts, "quiet": measures.best(quiet),
             "attacked": measures.best(attacked)}

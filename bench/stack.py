@@ -3,6 +3,7 @@ an installation on the same machine. Python's standard library alone."""
 
 import contextlib
 import ctypes
+import http.client
 import json
 import pathlib
 import shutil
@@ -217,16 +218,13 @@ class Stack(contextlib.AbstractContextManager):
                 f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(text)}\r\n\r\n").encode() + text
 
-    def post(self, path, body):
-        with socket.create_connection(("127.0.0.1", self.port), 30) as conn:
-            conn.sendall(self.http_request(path, body).replace(
-                b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
-            answer = b""
-            while piece := conn.recv(65536):
-                answer += piece
-        head, _, text = answer.partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise Failed(f"POST {path}: {answer[:300]}")
+    def post(self, path, body, statuses=(200,)):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as conn:
+            conn.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {self.token}"})
+            answer = conn.getresponse()
+            text = answer.read()
+        if answer.status not in statuses:
+            raise Failed(f"POST {path}: {answer.status} {text[:300]}")
         return json.loads(text)
 
 
