@@ -162,6 +162,8 @@ class World:
     def __init__(self):
         self.host, self.world = Namespace(), Namespace()
         host, world = self.host, self.world
+        for where in (host, world):  # Debian's lxc-net may have turned it on, which a new one inherits
+            where.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
         host.run("ip", "link", "add", "up0", "type", "veth", "peer", "in0", "netns", str(world.pid))
         for where, name, address in ((host, "up0", HOST), (world, "in0", GATEWAY)):
             where.run("ip", "link", "set", "lo", "up")
