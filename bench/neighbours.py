@@ -40,8 +40,10 @@ def measure(bench, stack, program, attackers):
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             hostile = [pool.submit(attack, stack, stop, counts) for _ in range(attackers)]
-            attacked.append(bench.http(stack, program, **options))
-            stop.set()
+            try:
+                attacked.append(bench.http(stack, program, **options))
+            finally:
+                stop.set()
             for each in hostile:
                 each.result()
     return {"attackers": attackers, "attacks": counts, "quiet": measures.best(quiet),

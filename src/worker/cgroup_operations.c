@@ -14,14 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static enum hierarchy operation_hierarchy(const struct cgroup *cgroup)
-{
-    return cgroup->v2 ? HIERARCHY_MEMORY : HIERARCHY_FREEZER;
-}
-
 static int operation_folder(const struct cgroup *cgroup)
 {
-    return cgroup->runners[operation_hierarchy(cgroup)];
+    return cgroup_runners_of(cgroup, HIERARCHY_FREEZER);
 }
 
 #define OPERATION_PREFIX "op-"

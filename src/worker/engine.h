@@ -56,8 +56,7 @@ enum engine_pace {
     ENGINE_PACE_EQUAL, /* like any other, within its limit */
     ENGINE_PACE_BATCH, /* when no other wants them; where the kernel can (since 5.15), else EQUAL */
     ENGINE_PACE_CURBED,  /* as BATCH, and within a fraction of its limit */
-    ENGINE_PACE_ENDING,  /* without a limit: what was killed has to run, to its end; else as before
-                          */
+    ENGINE_PACE_ENDING,  /* as before, without a limit: what was killed has to run, to its end */
     ENGINE_PACE_OVERDUE, /* without a limit, like any other */
 };
 
@@ -120,7 +119,8 @@ struct engine_ops {
                       const struct engine_limits *limits, struct err *err);
     int (*stats)(struct engine *engine, struct engine_runner *handle, struct engine_stats *stats,
                  struct err *err);
-    struct engine_use (*use)(struct engine *engine, struct engine_runner *handle);
+    struct engine_use (*use)(struct engine *engine,
+                             struct engine_runner *handle); /* of stats; 0: unknown */
 
     void (*set_pace)(struct engine *engine, struct engine_runner *handle, enum engine_pace pace);
 

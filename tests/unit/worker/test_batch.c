@@ -169,15 +169,20 @@ static void one_that_starves_has_its_share_again(void **state)
     finish(&stage);
 }
 
-/* Its looks find as many refusals as there were turns between them. */
+static void begin_with_two_that_compute(struct stage *stage)
+{
+    begin(stage);
+    for (int i = 0; i < 2; i++) {
+        start(stage, i, FRAME_RUN, RUN);
+        stage->percent[i] = 100;
+    }
+}
+
 static void fork_bomb_is_curbed_until_it_is_over(void **state)
 {
     struct stage stage;
     (void)state;
-    begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN);
-    start(&stage, 1, FRAME_RUN, RUN);
-    stage.percent[0] = stage.percent[1] = 100;
+    begin_with_two_that_compute(&stage);
     stage.refusals[0] = 1000;
     stage.refused[1] = 1; /* once is no bomb */
     until_pace(&stage, 0, ENGINE_PACE_CURBED, true);
@@ -197,10 +202,7 @@ static void crowd_in_the_kernel_is_a_fork_bomb(void **state)
 {
     struct stage stage;
     (void)state;
-    begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN);
-    start(&stage, 1, FRAME_RUN, RUN);
-    stage.percent[0] = stage.percent[1] = 100;
+    begin_with_two_that_compute(&stage);
     stage.processes[0] = 60;
     stage.user_percent[0] = 30;
     stage.processes[1] = 60;
@@ -231,11 +233,13 @@ static void fork_bomb_on_a_runner_that_stays_is_curbed_no_longer_than_it_lives(v
     finish(&stage);
 }
 
-static void end_slowly(uint64_t nth, const struct engine_spec *spec, struct engine_fake_fate *fate,
-                       void *data)
+static void compute_and_be_destroyed(struct stage *stage)
 {
-    (void)nth, (void)spec, (void)data;
-    fate->gone_us = 3 * US_PER_SEC;
+    start(stage, 0, FRAME_RUN, RUN);
+    stage->percent[0] = 100;
+    until_batch(stage, 0, true);
+    runner_destroy(roster_find(stage->rig.services.roster, RIG_MANAGER, stage->name[0]));
+    assert_int_equal(pace_of(stage, 0), ENGINE_PACE_ENDING);
 }
 
 static void what_is_killed_has_no_limit(void **state)
@@ -243,12 +247,15 @@ static void what_is_killed_has_no_limit(void **state)
     struct stage stage;
     (void)state;
     begin(&stage);
-    start(&stage, 0, FRAME_RUN, RUN);
-    stage.percent[0] = 100;
-    until_batch(&stage, 0, true);
-    runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
-    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    compute_and_be_destroyed(&stage);
     finish(&stage);
+}
+
+static void end_slowly(uint64_t nth, const struct engine_spec *spec, struct engine_fake_fate *fate,
+                       void *data)
+{
+    (void)nth, (void)spec, (void)data;
+    fate->gone_us = 3 * US_PER_SEC;
 }
 
 /* Others may have all there is for as long as it takes. */
@@ -258,11 +265,7 @@ static void what_takes_long_to_end_gives_way_no_more(void **state)
     (void)state;
     begin(&stage);
     engine_fake_on_create(stage.rig.fake, end_slowly, NULL);
-    start(&stage, 0, FRAME_RUN, RUN);
-    stage.percent[0] = 100;
-    until_batch(&stage, 0, true);
-    runner_destroy(roster_find(stage.rig.services.roster, RIG_MANAGER, stage.name[0]));
-    assert_int_equal(pace_of(&stage, 0), ENGINE_PACE_ENDING);
+    compute_and_be_destroyed(&stage);
     until_pace(&stage, 0, ENGINE_PACE_OVERDUE, true);
     engine_fake_on_create(stage.rig.fake, NULL, NULL);
     finish(&stage);
