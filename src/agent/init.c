@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -76,6 +78,14 @@ static int forbid_cores(void)
     if (setrlimit(RLIMIT_CORE, &limit) == 0)
         return 0;
     return getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0 ? 0 : -1;
+}
+
+int init_join_groups(char *const *descriptors)
+{
+    for (; *descriptors; descriptors++)
+        if (write((int)strtol(*descriptors, NULL, 10), "0", 1) != 1)
+            return -1;
+    return unshare(CLONE_NEWCGROUP);
 }
 
 int init_process(void)

@@ -7,8 +7,13 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* First of all: descriptors, signals, limits and privileges as the agent and all programs want
- * them. Everything it inherited above descriptor 2 is closed. -1 with errno.
+/* Joins the control groups whose files these descriptors are, in decimal (v1's `tasks`), and makes
+ * them the root of what it sees of groups. They are closed by init_process. -1 with errno.
+ */
+int init_join_groups(char *const *descriptors);
+
+/* First of all after that: descriptors, signals, limits and privileges as the agent and all
+ * programs want them. Everything it inherited above descriptor 2 is closed. -1 with errno.
  */
 int init_process(void);
 

@@ -17,7 +17,7 @@
 #include <malloc.h>
 #include <string.h>
 
-enum { EXIT_PROCESS = 70, EXIT_LOOP, EXIT_FOLDER, EXIT_SANDBOX };
+enum { EXIT_PROCESS = 70, EXIT_LOOP, EXIT_FOLDER, EXIT_SANDBOX, EXIT_GROUPS };
 
 #define EVENTS_AT_ONCE 32
 
@@ -61,6 +61,8 @@ int main(int argc, char **argv)
     /* Buffers of operations go back to the kernel when they are freed. */
     mallopt(M_MMAP_THRESHOLD, 32 * 1024);
     spawn_init();
+    if (argc > 2 && init_join_groups(argv + 2) != 0)
+        return EXIT_GROUPS;
     if (init_process() != 0)
         return EXIT_PROCESS;
     struct watch children = {.fd = init_watch_children()};

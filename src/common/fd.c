@@ -15,6 +15,22 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+int fd_close_others(int first, const int *kept, size_t count)
+{
+    unsigned from = (unsigned)first;
+    for (;;) {
+        unsigned next = UINT_MAX;
+        for (size_t i = 0; i < count; i++)
+            if (kept[i] >= 0 && (unsigned)kept[i] >= from && (unsigned)kept[i] < next)
+                next = (unsigned)kept[i];
+        if (next == UINT_MAX)
+            return close_range(from, UINT_MAX, 0);
+        if (next > from && close_range(from, next - 1, 0) != 0)
+            return -1;
+        from = next + 1;
+    }
+}
+
 int fd_set_nonblock(int fd, bool nonblock)
 {
     int flags = fcntl(fd, F_GETFL);

@@ -33,6 +33,9 @@ static inline void fd_close(int *fd)
     *fd = -1;
 }
 
+/* Closes every descriptor from `first` on but those kept, in any order; -1 with errno. */
+int fd_close_others(int first, const int *kept, size_t count);
+
 int fd_set_nonblock(int fd, bool nonblock);
 
 /* Write all len bytes to a blocking fd; -1 with errno set. */

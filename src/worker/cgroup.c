@@ -21,7 +21,7 @@ int cgroup_hierarchies(const struct cgroup *cgroup)
     return cgroup->v2 ? 1 : HIERARCHIES;
 }
 
-int cgroup_lxc_hierarchies(const struct cgroup *cgroup)
+int cgroup_monitor_hierarchies(const struct cgroup *cgroup)
 {
     return cgroup->v2 ? 1 : HIERARCHY_FREEZER;
 }
@@ -127,7 +127,7 @@ static int make_folders(struct cgroup *cgroup, struct err *err)
         if (cgroup->runners[i] < 0)
             return -1;
     }
-    for (int i = 0; i < cgroup_lxc_hierarchies(cgroup); i++) {
+    for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++) {
         cgroup->monitors[i] = make_folder(cgroup, i, CGROUP_MONITOR_SUFFIX, err);
         if (cgroup->monitors[i] < 0)
             return -1;
@@ -167,10 +167,11 @@ void cgroup_destroy(struct cgroup *cgroup)
 }
 
 _Static_assert(HIERARCHY_FREEZER <= CGROUP_ROOTS_MOST, "there is room for each");
+_Static_assert(HIERARCHIES + HIERARCHY_FREEZER <= CGROUP_DESCRIPTORS_MOST, "and here");
 
 size_t cgroup_roots(const struct cgroup *cgroup, struct cgroup_root roots[CGROUP_ROOTS_MOST])
 {
-    size_t count = (size_t)cgroup_lxc_hierarchies(cgroup);
+    size_t count = (size_t)cgroup_monitor_hierarchies(cgroup);
     for (size_t i = 0; i < count; i++)
         roots[i] = (struct cgroup_root){cgroup->root[i], cgroup->v2 ? "" : controllers[i]};
     return count;
@@ -181,9 +182,14 @@ const char *cgroup_version(const struct cgroup *cgroup)
     return cgroup->v2 ? "v2" : "v1";
 }
 
-const char *cgroup_lxc_use(const struct cgroup *cgroup)
+size_t cgroup_descriptors(const struct cgroup *cgroup, int descriptors[CGROUP_DESCRIPTORS_MOST])
 {
-    return cgroup->v2 ? "" : "memory,pids,cpu,cpuacct";
+    size_t count = 0;
+    for (int i = 0; i < cgroup_hierarchies(cgroup); i++)
+        descriptors[count++] = cgroup->runners[i];
+    for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++)
+        descriptors[count++] = cgroup->monitors[i];
+    return count;
 }
 
 /* Lines of /proc/PID/cgroup are "4:memory:/PREFIX/NAME", with more before it where our own root is

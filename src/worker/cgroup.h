@@ -2,9 +2,9 @@
  * the controllers are v1 hierarchies. Kernel: Documentation/admin-guide/cgroup-v2.rst and
  * cgroup-v1/{memory,pids,cpuacct,freezer-subsystem}.rst.
  *
- * A runner's group is PREFIX/NAME in every hierarchy used; LXC makes and removes it (see
- * cgroup_lxc_items), this file reads and writes it. Nothing here keeps a state of its own, so that
- * threads may call it side by side.
+ * A runner's group is PREFIX/NAME in every hierarchy used. On v2 LXC makes and removes it (see
+ * cgroup_lxc_items), on v1 we do (see cgroup_by_lxc). Nothing here keeps a state of its own, so
+ * that threads may call it side by side.
  */
 #ifndef WORKER_CGROUP_H
 #define WORKER_CGROUP_H
@@ -13,7 +13,9 @@
 
 struct cgroup;
 
-/* Where LXC keeps the monitors, beside the prefix folder, and moves them when they end. */
+/* Where the monitors are, beside the prefix folder: on v2 LXC keeps each in a group of its own
+ * there, and moves it to the pivot when it ends.
+ */
 #define CGROUP_MONITOR_SUFFIX ".monitor"
 #define CGROUP_PIVOT_SUFFIX ".pivot"
 
@@ -37,7 +39,7 @@ struct cgroup_share {
 int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *share,
                      struct err *err);
 
-/* Where the hierarchies are mounted that LXC is told of, and which controller is of interest there;
+/* Where the hierarchies are mounted that have a controller we count or limit by, and which it is;
  * "" on v2, where one has them all. Returns how many.
  */
 #define CGROUP_ROOTS_MOST 4
@@ -49,10 +51,31 @@ size_t cgroup_roots(const struct cgroup *cgroup, struct cgroup_root roots[CGROUP
 /* "v1" (hybrid) or "v2". */
 const char *cgroup_version(const struct cgroup *cgroup);
 
-/* The controllers LXC shall use, for lxc.cgroup.use in its global configuration: "" for all. */
-const char *cgroup_lxc_use(const struct cgroup *cgroup);
+/* The descriptors that everything here works with: a process that closes others keeps these. */
+#define CGROUP_DESCRIPTORS_MOST 9
+size_t cgroup_descriptors(const struct cgroup *cgroup, int descriptors[CGROUP_DESCRIPTORS_MOST]);
 
-/* Calls item once for each LXC configuration item that sets these limits at the start. Returns
+/* Whether LXC is told of control groups. On v2 it is, and clones a container into its group. On v1
+ * it would move processes by cgroup.procs, three times for each container and hierarchy, and each
+ * time all forks, execs and ends of the host wait until those under way are over: with a fork bomb
+ * that is long. A thread that writes "0" to `tasks` moves itself and makes nobody wait (Linux,
+ * kernel/cgroup/cgroup.c, cgroup_procs_write_start), so there the starter joins the group of the
+ * monitors, which its children inherit, and each agent joins its runner's.
+ */
+bool cgroup_by_lxc(const struct cgroup *cgroup);
+
+/* v1: moves the calling process, which has one thread, to the group of the monitors. */
+int cgroup_join_monitors(const struct cgroup *cgroup, struct err *err);
+
+/* v1: makes a runner's groups with these limits. joins are descriptors (not O_CLOEXEC) to which its
+ * first process writes "0"; returns how many, or -1. What was made then goes with
+ * cgroup_try_remove.
+ */
+int cgroup_make_runner(const struct cgroup *cgroup, const char *name,
+                       const struct engine_limits *limits, int joins[CGROUP_ROOTS_MOST],
+                       struct err *err);
+
+/* v2: calls item once for each LXC configuration item that sets these limits at the start. Returns
  * false as soon as item does.
  */
 bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *limits,
@@ -103,7 +126,7 @@ unsigned cgroup_operation_count(const struct cgroup *cgroup, const char *name);
 void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, void *data),
                  void *data);
 
-/* Whether there still is a group of the runner or of its monitor that LXC made. */
+/* Whether there still is a group of the runner, or of its monitor alone. */
 bool cgroup_exists(const struct cgroup *cgroup, const char *name);
 
 /* Kills what is in a runner's group; does not wait. */

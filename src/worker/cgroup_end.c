@@ -81,7 +81,7 @@ void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, vo
     size_t count = 0;
     for (int i = 0; i < cgroup_hierarchies(cgroup); i++)
         folders[count++] = cgroup->runners[i];
-    for (int i = 0; i < cgroup_lxc_hierarchies(cgroup); i++)
+    for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++)
         folders[count++] = cgroup->monitors[i];
     for (size_t i = 1; i <= count; i++)
         each_new(folders, i, found, data);
@@ -89,7 +89,7 @@ void cgroup_each(const struct cgroup *cgroup, void (*found)(const char *name, vo
 
 bool cgroup_exists(const struct cgroup *cgroup, const char *name)
 {
-    for (int i = 0; i < cgroup_lxc_hierarchies(cgroup); i++)
+    for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++)
         if (is_there(cgroup->runners[i], name) || is_there(cgroup->monitors[i], name))
             return true;
     return false;
@@ -117,7 +117,7 @@ bool cgroup_try_remove(const struct cgroup *cgroup, const char *name, bool monit
     bool gone = true;
     for (int i = 0; i < cgroup_hierarchies(cgroup); i++)
         gone = try_remove_one(cgroup->runners[i], name, true) && gone;
-    for (int i = 0; i < cgroup_lxc_hierarchies(cgroup); i++)
+    for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++)
         gone = try_remove_one(cgroup->monitors[i], name, monitor_too) && gone;
     return gone;
 }

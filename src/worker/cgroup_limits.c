@@ -96,7 +96,7 @@ bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *l
     for (size_t i = 0; i < files.count; i++) {
         const struct limit_file *at = &files.list[i];
         char key[64];
-        str_format(key, sizeof(key), "%s.%s", cgroup->v2 ? "lxc.cgroup2" : "lxc.cgroup", at->file);
+        str_format(key, sizeof(key), "lxc.cgroup2.%s", at->file);
         /* LXC fails the start over a file that is not there. */
         if (at->optional &&
             faccessat(cgroup_runners_of(cgroup, at->hierarchy), at->file, F_OK, 0) != 0)

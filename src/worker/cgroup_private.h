@@ -1,6 +1,7 @@
-/* Control groups, shared by cgroup.c (finding and making the hierarchies), cgroup_limits.c (what
- * runners may have), cgroup_figures.c (what they have used), cgroup_operations.c (an operation's
- * own group) and cgroup_end.c (which groups there are, and their end). For these alone.
+/* Control groups, shared by cgroup.c (finding and making the hierarchies), cgroup_start.c (how
+ * processes get into them), cgroup_limits.c (what runners may have), cgroup_figures.c (what they
+ * have used), cgroup_operations.c (an operation's own group) and cgroup_end.c (which groups there
+ * are, and their end). For these alone.
  */
 #ifndef WORKER_CGROUP_PRIVATE_H
 #define WORKER_CGROUP_PRIVATE_H
@@ -15,7 +16,7 @@ enum hierarchy {
     HIERARCHY_PIDS,
     HIERARCHY_CPU,
     HIERARCHY_CPUACCT,
-    HIERARCHY_FREEZER, /* v1: ours alone, to kill one operation; LXC is not told of it */
+    HIERARCHY_FREEZER, /* v1: to kill one operation */
     HIERARCHIES,
 };
 
@@ -35,8 +36,8 @@ struct cgroup {
 /* How many of the hierarchies there are, from the first on. */
 int cgroup_hierarchies(const struct cgroup *cgroup);
 
-/* Those that LXC knows of, and in which monitors have groups too. */
-int cgroup_lxc_hierarchies(const struct cgroup *cgroup);
+/* Those in which the monitors are in a group of ours too. */
+int cgroup_monitor_hierarchies(const struct cgroup *cgroup);
 
 /* The folder of the runners in the hierarchy that has a controller. */
 int cgroup_runners_of(const struct cgroup *cgroup, enum hierarchy hierarchy);

@@ -48,6 +48,16 @@ struct starter {
     bool owes; /* one has ended so */
 };
 
+/* Stdio stays, what control groups are reached by, the socket, and one more unless it is -1. */
+static int close_others(const struct starter *starter, int also)
+{
+    int kept[CGROUP_DESCRIPTORS_MOST + 2];
+    size_t count = cgroup_descriptors(starter->config->cgroup, kept);
+    kept[count++] = starter->socket;
+    kept[count++] = also;
+    return fd_close_others(STDERR_FILENO + 1, kept, count);
+}
+
 /* ---- the child: from fork to monitor ---- */
 
 static void report_failure(const struct starter *starter, uint64_t id, const struct err *err)
@@ -112,13 +122,15 @@ static void describe(struct items *items, const struct starter *starter,
     add_item(items, "lxc.console.path", "none");
     add_item(items, "lxc.pty.max", "64");
     add_item(items, "lxc.signal.halt", "SIGKILL");
+    if (config->apparmor)
+        add_item(items, "lxc.apparmor.profile", "%s", config->apparmor);
+    add_item(items, "lxc.log.level", "ERROR");
+    if (!cgroup_by_lxc(config->cgroup))
+        return;
     add_item(items, "lxc.cgroup.dir.container", "%s/%s", config->prefix, spec->name);
     add_item(items, "lxc.cgroup.dir.monitor", "%s" CGROUP_MONITOR_SUFFIX "/%s", config->prefix,
              spec->name);
     add_item(items, "lxc.cgroup.dir.monitor.pivot", "%s" CGROUP_PIVOT_SUFFIX, config->prefix);
-    if (config->apparmor)
-        add_item(items, "lxc.apparmor.profile", "%s", config->apparmor);
-    add_item(items, "lxc.log.level", "ERROR");
 }
 
 static bool configure(struct lxc_container *container, const struct starter *starter,
@@ -138,7 +150,8 @@ static bool configure(struct lxc_container *container, const struct starter *sta
             return false;
         }
     }
-    if (!cgroup_lxc_items(starter->config->cgroup, &spec->limits, set_item, container)) {
+    if (cgroup_by_lxc(starter->config->cgroup) &&
+        !cgroup_lxc_items(starter->config->cgroup, &spec->limits, set_item, container)) {
         err_set(err, ERR_INTERNAL, "liblxc refuses the limits");
         return false;
     }
@@ -163,6 +176,30 @@ static void read_lxc_log(int log, char *text, size_t room)
         str_format(text, room, "%.150s", message + 3);
 }
 
+/* How the agent is executed: where LXC knows nothing of control groups with the descriptors by
+ * which it joins its runner's.
+ */
+struct agent_words {
+    char numbers[CGROUP_ROOTS_MOST][12];
+    char *argv[2 + CGROUP_ROOTS_MOST + 1];
+};
+
+static int make_groups(const struct starter *starter, const struct engine_spec *spec,
+                       struct agent_words *words, struct err *err)
+{
+    int joins[CGROUP_ROOTS_MOST];
+    *words = (struct agent_words){.argv = {(char *)AGENT_PATH}};
+    if (cgroup_by_lxc(starter->config->cgroup))
+        return 0;
+    int count = cgroup_make_runner(starter->config->cgroup, spec->name, &spec->limits, joins, err);
+    words->argv[1] = (char *)AGENT_SOCKET_DIR;
+    for (int i = 0; i < count; i++) {
+        words->argv[2 + i] = words->numbers[i];
+        str_format(words->numbers[i], sizeof(words->numbers[i]), "%d", joins[i]);
+    }
+    return count < 0 ? -1 : 0;
+}
+
 /* Runs liblxc; returns when the container has ended, or never began. */
 static void run_container(const struct starter *starter, const struct start_request *request)
 {
@@ -183,8 +220,12 @@ static void run_container(const struct starter *starter, const struct start_requ
         return;
     }
     container->want_daemonize(container, false);
-    char *const argv[] = {(char *)AGENT_PATH, NULL};
-    if (!FAULT(LXC_START, false, container->start(container, 0, argv))) {
+    struct agent_words agent;
+    if (make_groups(starter, &request->spec, &agent, &err) != 0) {
+        report_failure(starter, request->id, &err);
+        return;
+    }
+    if (!FAULT(LXC_START, false, container->start(container, 0, agent.argv))) {
         char text[200];
         read_lxc_log(log, text, sizeof(text));
         err_set(&err, ERR_INTERNAL, "liblxc could not start the container%s%s", text[0] ? ": " : "",
@@ -193,22 +234,14 @@ static void run_container(const struct starter *starter, const struct start_requ
     }
 }
 
-/* The starter's namespaces and so on are not the monitor's: it would hold them for as long as its
- * container lives. The socket and this one's namespace stay.
- */
-static int close_others(const struct starter *starter, int userns)
-{
-    unsigned low = (unsigned)starter->socket, high = (unsigned)userns;
-    if (high > low + 1 && close_range(low + 1, high - 1, 0) != 0)
-        return -1;
-    return FAULT(START_CLOSE, -1, close_range(high + 1, ~0U, 0));
-}
-
 static void become_monitor(const struct starter *starter, const struct start_request *request,
                            int userns)
 {
     struct err err;
-    if (close_others(starter, userns) != 0 ||
+    /* The starter's namespaces and so on are not the monitor's: it would hold them for as long as
+     * its container lives.
+     */
+    if (FAULT(START_CLOSE, -1, close_others(starter, userns)) != 0 ||
         FAULT(START_LIMIT, -1, setrlimit(RLIMIT_NOFILE, &starter->descriptors)) != 0) {
         err_sys(&err, ERR_INTERNAL, errno, "cannot arrange descriptors");
         report_failure(starter, request->id, &err);
@@ -230,6 +263,9 @@ static void become_monitor(const struct starter *starter, const struct start_req
         return;
     }
     run_container(starter, request);
+    /* Its groups are LXC's to remove, or ours. What cannot be just now the worker tries again. */
+    if (!cgroup_by_lxc(starter->config->cgroup))
+        cgroup_try_remove(starter->config->cgroup, request->spec.name, false);
 }
 
 /* ---- the starter ---- */
@@ -344,23 +380,20 @@ static int cover(const char *folder, struct err *err)
     return 0;
 }
 
-/* liblxc takes lxc.cgroup.use from its global configuration alone, and reads that from one fixed
+/* liblxc takes its own folder from its global configuration alone, and reads that from one fixed
  * path: a file of ours covers it where only the starter and its children see it. So are the folders
- * in which liblxc makes lock files. On a hybrid host the unified hierarchy is taken away too: it
- * has no controllers, and LXC would make three folders in it per container (a tenth of the start).
+ * in which liblxc makes lock files, and so are the control groups where it shall not find any.
  */
 static int arrange_mounts(const struct starter *starter, struct err *err)
 {
     char text[START_PATH_MAX + 128];
-    const char *use = cgroup_lxc_use(starter->config->cgroup);
-    if (!str_format(text, sizeof(text), "lxc.lxcpath = %s\n%s%s\n", starter->lxc_path,
-                    use[0] ? "lxc.cgroup.use = " : "", use))
+    if (!str_format(text, sizeof(text), "lxc.lxcpath = %s\n", starter->lxc_path))
         return err_set(err, ERR_INTERNAL, "path too long: %s", starter->lxc_path);
     if (FAULT(STARTER_UNSHARE, -1, unshare(CLONE_NEWNS)) != 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "cannot enter a private mount namespace");
-    if (use[0])
-        umount2("/sys/fs/cgroup/unified", MNT_DETACH); /* a v1 host need not have it */
+    if (!cgroup_by_lxc(starter->config->cgroup) && cover("/sys/fs/cgroup", err) != 0)
+        return -1;
     if (cover("/etc/lxc", err) != 0 || cover("/run/lxc", err) != 0)
         return -1;
     return fd_replace_file("/etc/lxc/lxc.conf", text, strlen(text), 0644, false, err);
@@ -409,6 +442,9 @@ static int prepare(struct starter *starter, struct err *err)
     /* Without newuidmap on its PATH, liblxc writes the maps itself: 13 → 7 ms a start. */
     if (setenv("PATH", "/nonexistent", 1) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setenv");
+    if (!cgroup_by_lxc(starter->config->cgroup) &&
+        cgroup_join_monitors(starter->config->cgroup, err) != 0)
+        return -1;
     return arrange_mounts(starter, err);
 }
 
@@ -442,17 +478,6 @@ static void serve(struct starter *starter)
     }
 }
 
-/* What the worker had open is the worker's: a monitor that inherited its lock would keep the next
- * worker out. Only the socket stays, as descriptor 3.
- */
-static int keep_only_socket(struct starter *starter)
-{
-    if (starter->socket != 3 && dup3(starter->socket, 3, O_CLOEXEC) != 3)
-        return -1;
-    starter->socket = 3;
-    return FAULT(STARTER_CLOSE, -1, close_range(4, ~0U, 0));
-}
-
 /* Monitors outlive the worker and its supervisor, who may wait for the end of these. */
 static void leave_stdio(void)
 {
@@ -474,7 +499,10 @@ _Noreturn static void starter_main(struct starter *starter)
     setsid();
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
-    if (keep_only_socket(starter) == 0)
+    /* What the worker had open is the worker's: a monitor that inherited its lock would keep the
+     * next worker out.
+     */
+    if (FAULT(STARTER_CLOSE, -1, close_others(starter, -1)) == 0)
         starter->signals =
             FAULT(STARTER_SIGNALS, -1, signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
     if (starter->signals <= 0)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import time
 
 import pytest
@@ -120,9 +121,20 @@ def test_enough_memory(api):
     assert check_result(api.run(code, memory=128 * MIB))["status"] == "memory"
 
 
-def test_swap_does_not_help(api):
-    result = api.run("cat /proc/swaps | wc -l; cat /proc/meminfo >/dev/null; echo ok")
-    assert result["stdout"].endswith("ok\n")
+def test_swap_does_not_help(api, stack):
+    """A runner's limit counts swap too, from its first moment: else a host's would be all its own."""
+    name = api.post("/runner/new", {}).json["runner"]
+    (group,) = [
+        folder
+        for folder in host.cgroups(stack.prefix)
+        if folder.endswith(f"/{stack.prefix}/{name}") and os.path.exists(f"{folder}/memory.stat")
+    ]
+    if os.path.exists(f"{group}/memory.max"):
+        assert host.read(f"{group}/memory.swap.max") == "0\n"
+    else:
+        both = host.read(f"{group}/memory.memsw.limit_in_bytes")
+        assert both == host.read(f"{group}/memory.limit_in_bytes")
+    assert api.delete(f"/runner/{name}").status == 200
 
 
 def test_too_many_processes(new_stack):

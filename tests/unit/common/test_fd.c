@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 static char folder[PATH_MAX];
 static struct err err;
@@ -71,6 +72,27 @@ static void zero_is_closed_too(void **state)
     assert_false(is_open(0));
     assert_int_equal(dup2(real, 0), 0);
     close(real);
+}
+
+/* In a process of its own: the test program's own descriptors would be closed too. */
+static void others_are_closed(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const int kept[] = {206, -1, 202, 90, 202};
+        for (int fd = 200; fd < 210; fd++)
+            dup2(0, fd);
+        if (fd_close_others(201, kept, 5) != 0)
+            _exit(1);
+        for (int fd = 200; fd < 210; fd++)
+            if ((fcntl(fd, F_GETFD) >= 0) != (fd <= 200 || fd == 202 || fd == 206))
+                _exit(fd);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 static void nonblock_is_set_and_taken_back(void **state)
@@ -411,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(cleanup_closes_what_was_not_stolen),
         TEST(zero_is_closed_too),
+        TEST(others_are_closed),
         TEST(nonblock_is_set_and_taken_back),
         TEST(write_all_reports_what_fails),
         TEST(descriptors_go_over_a_socket),

@@ -84,7 +84,7 @@ static bool is_v2(void)
     return strcmp(cgroup_version(cgroup), "v2") == 0;
 }
 
-/* What LXC does. */
+/* As they are made for a runner. */
 static void make_group(const char *name)
 {
     for (size_t i = 0; i < (is_v2() ? 1 : ARRAY_LEN(v1_hierarchies)); i++)
@@ -287,6 +287,61 @@ static void runner_of_a_process(void **state)
     assert_string_equal(name, "cr-12345678");
     assert_false(cgroup_runner_of(cgroup, getpid(), name));
     assert_false(cgroup_runner_of(cgroup, 0, name));
+    kill(pid, SIGKILL);
+    end_of(pid);
+}
+
+static int joins[CGROUP_ROOTS_MOST], joins_count;
+
+static int join_all(void)
+{
+    for (int i = 0; i < joins_count; i++)
+        if (write(joins[i], "0", 1) != 1)
+            return 1;
+    return pause_for_ever();
+}
+
+/* As the monitor does it where LXC does not, and the agent. */
+static void runner_is_made_and_joined(void **state)
+{
+    struct err err;
+    char name[NAME_MAX_LEN + 1], path[600];
+    (void)state;
+    if (is_v2())
+        return;                               /* LXC's to do: integration tests see that */
+    for (int round = 0; round < 2; round++) { /* one that is there is as good */
+        joins_count = cgroup_make_runner(cgroup, "a", &limits, joins, &err);
+        assert_int_equal(joins_count, ARRAY_LEN(v1_hierarchies));
+        for (int i = 0; round == 0 && i < joins_count; i++)
+            close(joins[i]);
+    }
+    str_format(path, sizeof(path), "%s/memory.limit_in_bytes", group_path("memory", "a"));
+    assert_string_equal(scratch_read(path), "33554432\n");
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(join_all());
+    for (size_t i = 0; i < ARRAY_LEN(v1_hierarchies); i++) {
+        str_format(path, sizeof(path), "%s/cgroup.procs", group_path(v1_hierarchies[i], "a"));
+        wait_until(atoi(scratch_read(path)) == pid);
+        close(joins[i]);
+    }
+    assert_true(cgroup_runner_of(cgroup, pid, name));
+    assert_string_equal(name, "a");
+    assert_ok(cgroup_remove(cgroup, "a", &err), err);
+    assert_int_equal(WTERMSIG(end_of(pid)), SIGKILL);
+}
+
+static void monitors_are_joined(void **state)
+{
+    struct err err;
+    char path[600];
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(cgroup_join_monitors(cgroup, &err) == 0 ? pause_for_ever() : 1);
+    str_format(path, sizeof(path), "%s/%s" CGROUP_MONITOR_SUFFIX "/cgroup.procs", root_of("memory"),
+               prefix);
+    wait_until(atoi(scratch_read(path)) == pid);
     kill(pid, SIGKILL);
     end_of(pid);
 }
@@ -537,7 +592,7 @@ static void v2_limits_and_figures(void **state)
     if (!v2)
         fail_msg("%s", err.msg);
     assert_string_equal(cgroup_version(v2), "v2");
-    assert_string_equal(cgroup_lxc_use(v2), "");
+    assert_true(cgroup_by_lxc(v2));
     /* In a file of an ordinary kind the last of them stands over the others. */
     assert_true(str_starts_with(written("pre/cgroup.subtree_control"), "+cpu"));
     assert_ok(cgroup_set_limits(v2, "a", &limits, &err), err);
@@ -658,7 +713,7 @@ static void hybrid_limits_and_figures(void **state)
     if (!v1)
         fail_msg("%s", err.msg);
     assert_string_equal(cgroup_version(v1), "v1");
-    assert_string_equal(cgroup_lxc_use(v1), "memory,pids,cpu,cpuacct");
+    assert_false(cgroup_by_lxc(v1));
     assert_ok(cgroup_set_limits(v1, "a", &limits, &err), err);
     assert_string_equal(written("memory/pre/a/memory.limit_in_bytes"), "33554432");
     assert_string_equal(written("memory/pre/a/memory.memsw.limit_in_bytes"), "33554432");
@@ -743,6 +798,8 @@ int main(void)
         REAL(peak_begins_anew_where_it_can),
         REAL(stats_of_what_is_not_there),
         REAL(runner_of_a_process),
+        REAL(runner_is_made_and_joined),
+        REAL(monitors_are_joined),
         REAL(names_in_any_hierarchy_are_found_once),
         REAL(removal_kills_what_is_there),
         REAL(monitor_is_left_alone_unless_it_hangs),

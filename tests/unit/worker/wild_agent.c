@@ -1,6 +1,7 @@
 /* PID 1 of a runner that does not do what an agent should, or what one of an earlier version did:
  * which, its host's name says. Static, so that it runs in any root.
  */
+#include "../../../src/agent/init.h"
 #include "../../../src/common/agent_wire.h"
 #include "../../../src/common/fd.h"
 
@@ -123,11 +124,13 @@ static void serve(void)
 
 /* ---- */
 
-int main(void)
+int main(int argc, char **argv)
 {
     char name[64] = "";
     uint32_t version;
     gethostname(name, sizeof(name) - 1);
+    if (argc > 2 && init_join_groups(argv + 2) != 0)
+        return 2;
     if (strcmp(name, "ends-at-once") == 0)
         return 1;
     if (strcmp(name, "first-protocol") == 0)
