@@ -1,5 +1,5 @@
-"""What hostile runners cost their neighbours: the same small runs, quiet and under attack, in
-turns."""
+"""What hostile runners cost their neighbours: the same small runs, quiet, beside runners that do
+nothing and under attack, in turns."""
 
 import concurrent.futures
 import itertools
@@ -15,14 +15,15 @@ ATTACKS = {
     "spin": "while :; do :; done",
     "disk": "while :; do head -c 200000000 /dev/zero >f; rm f; done",
 }
+IDLE = {"idle": "sleep 1000"}
 ENDINGS = ("timeout", "memory")  # of a program that did what it is for
 ATTACKERS = (1, 2)  # at a time
 SECONDS = 2
 
 
-def attack(stack, stop, counts):
-    """Each attack again and again, one after the other, until stop is set."""
-    for name, code in itertools.cycle(ATTACKS.items()):
+def run_in_turn(stack, programs, stop, counts):
+    """Each program again and again, one after the other, until stop is set."""
+    for name, code in itertools.cycle(programs.items()):
         if stop.is_set():
             return
         answer = stack.post("/api/v1/runner/run", {"code": code, "time": SECONDS}, (200, 498))
@@ -31,20 +32,27 @@ def attack(stack, stop, counts):
             raise stacks.Failed(f"{name}: {answer['status']}, {answer['stderr'][:200]}")
 
 
+def measure_beside(bench, stack, program, callers, programs, counts):
+    """One round of the small runs, while so many callers run these programs."""
+    stop = threading.Event()
+    stack.wait_warm()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        others = [pool.submit(run_in_turn, stack, programs, stop, counts) for _ in range(callers)]
+        try:
+            found = bench.http(stack, program, rate=20, requests=60 if bench.quick else 300)
+        finally:
+            stop.set()
+        for each in others:
+            each.result()
+    return found
+
+
 def measure(bench, stack, program, attackers):
-    quiet, attacked, counts = [], [], {}
-    options = dict(rate=20, requests=60 if bench.quick else 300)
+    cases = {"quiet": {}, "idle": IDLE, "attacked": ATTACKS}
+    rounds, counts = {case: [] for case in cases}, {case: {} for case in cases}
     for _ in range(bench.rounds):
-        stack.wait_warm()
-        quiet.append(bench.http(stack, program, **options))
-        stop = threading.Event()
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            hostile = [pool.submit(attack, stack, stop, counts) for _ in range(attackers)]
-            try:
-                attacked.append(bench.http(stack, program, **options))
-            finally:
-                stop.set()
-            for each in hostile:
-                each.result()
-    return {"attackers": attackers, "attacks": counts, "quiet": measures.best(quiet),
-            "attacked": measures.best(attacked)}
+        for case, programs in cases.items():
+            rounds[case].append(measure_beside(bench, stack, program, attackers if programs else 0,
+                                               programs, counts[case]))
+    return {"attackers": attackers, "attacks": counts["attacked"],
+            **{case: measures.best(found) for case, found in rounds.items()}}

@@ -161,13 +161,15 @@ def neighbours(results):
         heading(f"Neighbours of hostile runners, {found['attackers']} at a time: "
                 "echo hi, 20 a second (ms)")
         latency_header("")
-        quiet, attacked = (found[key]["latencyMs"] for key in ("quiet", "attacked"))
-        line("  quiet", *times(found["quiet"]), number(found["quiet"]["perSecond"], 0),
-             failed(found["quiet"], ""))
-        more = (f"{attacked['p50'] / quiet['p50']:.2f} x quiet at p50, "
-                f"{attacked['p99'] / quiet['p99']:.2f} x at p99" if quiet and attacked else "")
-        line("  under attack", *times(found["attacked"]), number(found["attacked"]["perSecond"], 0),
-             failed(found["attacked"], more))
+        quiet = found["quiet"]["latencyMs"]
+        for title, key in (("quiet", "quiet"), ("beside idle runners", "idle"),
+                           ("under attack", "attacked")):
+            here = found[key]["latencyMs"]
+            more = (f"{here['p50'] / quiet['p50']:.2f} x quiet at p50, "
+                    f"{here['p99'] / quiet['p99']:.2f} x at p99"
+                    if quiet and here and key != "quiet" else "")
+            line(f"  {title}", *times(found[key]), number(found[key]["perSecond"], 0),
+                 failed(found[key], more))
         remark("  attacks", found["attacks"], 0)
 
 

@@ -9,6 +9,8 @@
  * that), but gives way as it did for a while more.
  */
 #define LOOK_SOON_MS 30 /* after an operation's begin, and when it has the processor again */
+#define LOOKS_SOON 4 /* at a begin: the first may look back on a long rest, a bomb takes a while   \
+                      */
 #define LOOK_MS 100
 #define LOOK_SELDOM_MS 1000 /* at one that does nothing */
 
@@ -161,7 +163,7 @@ void batch_begin(struct batch *batch, struct runner *runner)
 {
     if (!runner->watched)
         watch_runner(batch, runner);
-    runner->watched->soon = 1; /* the first one may look back on a long rest */
+    runner->watched->soon = LOOKS_SOON;
     uv_timer_start(&runner->watched->timer, on_look, LOOK_SOON_MS, 0);
 }
 
