@@ -102,7 +102,7 @@ def test_a_host_by_the_settings_of_ssh_alone(manager):
 def test_what_ssh_says_is_told_without_secrets(manager):
     """What a proxy on the way says is shown, but for its password."""
     write(manager.ssh_config, "Host secret\n ProxyCommand sh -c \"echo 'http://joe:hunter2@proxy "
-                              "refuses, token=cl_12345' >&2; exec cat >/dev/null\"\n")
+                              "refuses, token=cl_12345' >&2; exec sleep 1000\"\n")
     answer = manager.api.post("/workers", {"name": "secret", "ssh": "root@secret"})
     assert answer.status == 201, answer
 
