@@ -9,7 +9,7 @@
  * that), but gives way as it did for a while more.
  */
 #define LOOK_SOON_MS 30 /* after an operation's begin, and when it has the processor again */
-#define LOOKS_SOON 4    /* at a begin, before they come less often */
+#define LOOKS_SOON 4    /* at a begin: a fork bomb shall be known soon */
 #define LOOK_MS 100
 #define LOOK_SELDOM_MS 1000 /* at one that does nothing */
 

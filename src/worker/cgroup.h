@@ -64,19 +64,21 @@ size_t cgroup_descriptors(const struct cgroup *cgroup, int descriptors[CGROUP_DE
  */
 bool cgroup_by_lxc(const struct cgroup *cgroup);
 
-/* v1: moves the calling process, which has one thread, to the group of the monitors. */
+/* Moves the calling process, which has one thread, to the group of the monitors. Nothing where it
+ * is LXC that does that.
+ */
 int cgroup_join_monitors(const struct cgroup *cgroup, struct err *err);
 
-/* v1: makes a runner's groups with these limits. joins are descriptors (not O_CLOEXEC) to which its
- * first process writes "0"; returns how many, or -1. What was made then goes with
- * cgroup_try_remove.
+/* Makes a runner's groups with these limits. joins are descriptors (not O_CLOEXEC) to which its
+ * first process writes "0"; returns how many: 0 where it is LXC that does all that. -1 on failure;
+ * what was made then goes with cgroup_try_remove.
  */
 int cgroup_make_runner(const struct cgroup *cgroup, const char *name,
                        const struct engine_limits *limits, int joins[CGROUP_ROOTS_MOST],
                        struct err *err);
 
-/* v2: calls item once for each LXC configuration item that sets these limits at the start. Returns
- * false as soon as item does.
+/* Calls item once for each LXC configuration item that sets these limits at the start: for none
+ * where LXC is not told of groups. Returns false as soon as item does.
  */
 bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *limits,
                       bool (*item)(const char *key, const char *value, void *data), void *data);

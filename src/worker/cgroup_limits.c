@@ -92,6 +92,8 @@ int cgroup_bound_all(const struct cgroup *cgroup, const struct cgroup_share *sha
 bool cgroup_lxc_items(const struct cgroup *cgroup, const struct engine_limits *limits,
                       bool (*item)(const char *key, const char *value, void *data), void *data)
 {
+    if (!cgroup_by_lxc(cgroup))
+        return true;
     struct limit_files files = limit_files(cgroup, limits);
     for (size_t i = 0; i < files.count; i++) {
         const struct limit_file *at = &files.list[i];

@@ -14,6 +14,8 @@ bool cgroup_by_lxc(const struct cgroup *cgroup)
 
 int cgroup_join_monitors(const struct cgroup *cgroup, struct err *err)
 {
+    if (cgroup_by_lxc(cgroup))
+        return 0;
     for (int i = 0; i < cgroup_monitor_hierarchies(cgroup); i++)
         if (FAULT(CGROUP_MONITORS, -1, fd_write_file(cgroup->monitors[i], "tasks", "0")) != 0)
             return err_sys(err, ERR_INTERNAL, errno,
@@ -27,6 +29,8 @@ int cgroup_make_runner(const struct cgroup *cgroup, const char *name,
                        struct err *err)
 {
     int count = cgroup_monitor_hierarchies(cgroup);
+    if (cgroup_by_lxc(cgroup))
+        return 0;
     for (int i = 0; i < count; i++)
         if (FAULT(CGROUP_RUNNER, -1, mkdirat(cgroup->runners[i], name, 0755)) != 0 &&
             errno != EEXIST) /* cpu and cpuacct are one on many a host */

@@ -150,8 +150,7 @@ static bool configure(struct lxc_container *container, const struct starter *sta
             return false;
         }
     }
-    if (cgroup_by_lxc(starter->config->cgroup) &&
-        !cgroup_lxc_items(starter->config->cgroup, &spec->limits, set_item, container)) {
+    if (!cgroup_lxc_items(starter->config->cgroup, &spec->limits, set_item, container)) {
         err_set(err, ERR_INTERNAL, "liblxc refuses the limits");
         return false;
     }
@@ -189,10 +188,9 @@ static int make_groups(const struct starter *starter, const struct engine_spec *
 {
     int joins[CGROUP_ROOTS_MOST];
     *words = (struct agent_words){.argv = {(char *)AGENT_PATH}};
-    if (cgroup_by_lxc(starter->config->cgroup))
-        return 0;
     int count = cgroup_make_runner(starter->config->cgroup, spec->name, &spec->limits, joins, err);
-    words->argv[1] = (char *)AGENT_SOCKET_DIR;
+    if (count > 0)
+        words->argv[1] = (char *)AGENT_SOCKET_DIR;
     for (int i = 0; i < count; i++) {
         words->argv[2 + i] = words->numbers[i];
         str_format(words->numbers[i], sizeof(words->numbers[i]), "%d", joins[i]);
@@ -442,8 +440,7 @@ static int prepare(struct starter *starter, struct err *err)
     /* Without newuidmap on its PATH, liblxc writes the maps itself: 13 → 7 ms a start. */
     if (setenv("PATH", "/nonexistent", 1) != 0)
         return err_sys(err, ERR_INTERNAL, errno, "setenv");
-    if (!cgroup_by_lxc(starter->config->cgroup) &&
-        cgroup_join_monitors(starter->config->cgroup, err) != 0)
+    if (cgroup_join_monitors(starter->config->cgroup, err) != 0)
         return -1;
     return arrange_mounts(starter, err);
 }
