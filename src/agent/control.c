@@ -95,7 +95,7 @@ static int handle_open(const struct frame *frame)
     if (!agent_open_decode(frame->payload, frame->len, &open) || held[0] < 0)
         return -1;
     next_pause = PAUSE_MIN_US;
-    op_open(open.id, steal_fd(&held[0]), steal_fd(&held[1]));
+    op_open(&open, steal_fd(&held[0]), steal_fd(&held[1]));
     close_held();
     return 0;
 }

@@ -468,7 +468,7 @@ static void refuse(int socket)
     say_farewell(socket);
 }
 
-void op_open(uint32_t id, int take_socket, int take_cgroup)
+void op_open(const struct agent_open *open, int take_socket, int take_cgroup)
 {
     cleanup_close int socket = take_socket, cgroup = take_cgroup;
     struct op *op = find_slot();
@@ -479,11 +479,11 @@ void op_open(uint32_t id, int take_socket, int take_cgroup)
     }
     *op = (struct op){
         .generation = ++generations,
-        .id = id,
+        .id = open->id,
         .cgroup = steal_fd(&cgroup),
         .socket.fd = steal_fd(&socket),
     };
-    pipes_init(&op->pipes);
+    pipes_init(&op->pipes, open->output_bytes);
     files_init(&op->files);
     set_state(op, OP_SETUP);
     receive(op); /* the operation's first frames are mostly there already */

@@ -25,8 +25,8 @@
 /* How long output may follow the end of the program while others hold its pipes. */
 #define OP_GRACE_US (100 * US_PER_MS)
 
-/* Begins an operation of that number. Takes both descriptors; take_cgroup is -1 when none came. */
-void op_open(uint32_t id, int take_socket, int take_cgroup);
+/* Begins an operation. Takes both descriptors; take_cgroup is -1 when none came. */
+void op_open(const struct agent_open *open, int take_socket, int take_cgroup);
 
 /* To the program of that operation, if it runs. */
 void op_signal(const struct agent_op_signal *signal);

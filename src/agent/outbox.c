@@ -56,12 +56,12 @@ int outbox_send(struct outbox *outbox, int socket, uint8_t type, const void *pay
     return push(outbox, socket, frame, FRAME_HEADER_LEN + len);
 }
 
-ssize_t outbox_relay(struct outbox *outbox, int socket, uint8_t type, int pipe)
+ssize_t outbox_relay(struct outbox *outbox, int socket, uint8_t type, int pipe, size_t most)
 {
     static unsigned char frame[FRAME_HEADER_LEN + FRAME_DATA_MAX]; /* shared by all operations */
     ssize_t got;
     do
-        got = read(pipe, frame + FRAME_HEADER_LEN, FRAME_DATA_MAX);
+        got = read(pipe, frame + FRAME_HEADER_LEN, most);
     while (got < 0 && errno == EINTR);
     if (got <= 0 || socket < 0)
         return got;

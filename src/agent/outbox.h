@@ -21,11 +21,12 @@ struct outbox {
 /* Send a control frame. -1 with errno when the socket is over or there is no memory. */
 int outbox_send(struct outbox *outbox, int socket, uint8_t type, const void *payload, size_t len);
 
-/* Read once from a non-blocking pipe and send it as a data frame; without a socket (-1) the bytes
- * are dropped. Returns how many there were, 0 at the end of the pipe, -1 with errno: EAGAIN when
- * the pipe is empty, anything else when the socket is over. Not while something is pending.
+/* Read once from a non-blocking pipe, at most so many bytes (FRAME_DATA_MAX is the bound), and send
+ * them as a data frame; without a socket (-1) they are dropped. Returns how many there were, 0 at
+ * the end of the pipe, -1 with errno: EAGAIN when the pipe is empty, anything else when the socket
+ * is over. Not while something is pending.
  */
-ssize_t outbox_relay(struct outbox *outbox, int socket, uint8_t type, int pipe);
+ssize_t outbox_relay(struct outbox *outbox, int socket, uint8_t type, int pipe, size_t most);
 
 /* Send more of what is pending; as outbox_send. */
 int outbox_flush(struct outbox *outbox, int socket);

@@ -1,14 +1,20 @@
 #include "pipes.h"
 
+#include "../common/agent_wire.h"
 #include "../common/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-void pipes_init(struct pipes *pipes)
+void pipes_init(struct pipes *pipes, uint64_t output_bytes)
 {
-    *pipes = (struct pipes){.in = {.fd = -1}, .out = {{.fd = -1}, {.fd = -1}}};
+    uint64_t wanted = output_bytes < AGENT_OUTPUT_ALL ? output_bytes + 1 : AGENT_OUTPUT_ALL;
+    *pipes = (struct pipes){
+        .in = {.fd = -1},
+        .out = {{.fd = -1}, {.fd = -1}},
+        .wanted_bytes = {wanted, wanted},
+    };
 }
 
 static int make(int *ours, int *program, bool program_reads, uid_t uid)
@@ -76,9 +82,15 @@ ssize_t pipes_relay(struct pipes *pipes, int which, struct outbox *outbox, int s
 {
     struct watch *out = &pipes->out[which];
     int64_t *owed = &pipes->owed_bytes[which];
-    ssize_t got = outbox_relay(outbox, socket, which == 0 ? FRAME_STDOUT : FRAME_STDERR, out->fd);
+    uint64_t *wanted = &pipes->wanted_bytes[which];
+    bool drop = *wanted == 0;
+    size_t most = drop || *wanted > FRAME_DATA_MAX ? FRAME_DATA_MAX : *wanted;
+    ssize_t got = outbox_relay(outbox, drop ? -1 : socket, which == 0 ? FRAME_STDOUT : FRAME_STDERR,
+                               out->fd, most);
     if (got > 0)
         *owed -= got < *owed ? got : *owed;
+    if (got > 0 && !drop)
+        *wanted -= (uint64_t)got;
     if (got == 0)
         watch_close(out);
     if (got == 0 || (got < 0 && errno == EAGAIN))

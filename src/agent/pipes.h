@@ -9,14 +9,16 @@
 #include <sys/types.h>
 
 struct pipes {
-    struct watch in;       /* the agent's ends; none before pipes_make */
-    struct watch out[2];   /* stdout, stderr */
-    bool in_full;          /* the program does not read: pipes_feed waits for room */
-    size_t in_done;        /* bytes of pipes_feed's data that are already written */
-    int64_t owed_bytes[2]; /* in out when the program ended, and not relayed yet */
+    struct watch in;          /* the agent's ends; none before pipes_make */
+    struct watch out[2];      /* stdout, stderr */
+    bool in_full;             /* the program does not read: pipes_feed waits for room */
+    size_t in_done;           /* bytes of pipes_feed's data that are already written */
+    int64_t owed_bytes[2];    /* in out when the program ended, and not relayed yet */
+    uint64_t wanted_bytes[2]; /* so many more of out are relayed, and the rest dropped */
 };
 
-void pipes_init(struct pipes *pipes);
+/* output_bytes is that of AGENT_OPEN. */
+void pipes_init(struct pipes *pipes, uint64_t output_bytes);
 
 /* Makes them. The program's ends, for its descriptors 0, 1 and 2, are the caller's; uid may open
  * them by name. -1 with errno, and nothing is open.
@@ -32,7 +34,9 @@ void pipes_close_in(struct pipes *pipes);
  */
 bool pipes_feed(struct pipes *pipes, const void *data, size_t len);
 
-/* Read out[which] once, as outbox_relay does; at the end it is closed. */
+/* Read out[which] once, as outbox_relay does; at the end it is closed. What is not wanted counts as
+ * relayed.
+ */
 ssize_t pipes_relay(struct pipes *pipes, int which, struct outbox *outbox, int socket);
 
 /* The program has ended: what its pipes hold now is owed. */

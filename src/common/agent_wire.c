@@ -54,6 +54,8 @@ size_t agent_open_encode(const struct agent_open *msg, void *payload, size_t roo
 {
     struct wire_writer writer = writer_over(payload, room);
     wire_write_u32(&writer, msg->id);
+    if (msg->output_bytes != AGENT_OUTPUT_ALL)
+        wire_write_u64(&writer, msg->output_bytes);
     return written(&writer);
 }
 
@@ -61,6 +63,7 @@ bool agent_open_decode(const void *payload, size_t len, struct agent_open *msg)
 {
     struct wire_reader reader = reader_over(payload, len);
     msg->id = wire_read_u32(&reader);
+    msg->output_bytes = reader.left > 0 ? wire_read_u64(&reader) : AGENT_OUTPUT_ALL;
     return wire_read_done(&reader);
 }
 

@@ -58,9 +58,9 @@ const char *agent_stage_text(uint32_t stage);
 
 /* A worker that is upgraded finds the agents of named runners as they were: another number here is
  * the end of those runners, unless the worker still speaks the old one. 2: there is
- * AGENT_OP_SIGNAL.
+ * AGENT_OP_SIGNAL. 3: AGENT_OPEN has output_bytes.
  */
-#define AGENT_PROTOCOL 2
+#define AGENT_PROTOCOL 3
 #define AGENT_PROTOCOL_OLDEST 1
 
 struct agent_hello {
@@ -68,8 +68,16 @@ struct agent_hello {
     uint32_t operations; /* how many it has been given so far: 0 for one fresh from the oven */
 };
 
+#define AGENT_OUTPUT_ALL UINT64_MAX
+
 struct agent_open {
     uint32_t id; /* unique within the runner */
+
+    /* So much is sent of each of the program's streams, and one byte more to say that there was
+     * more; the rest is read and dropped. Left out of the message when it is AGENT_OUTPUT_ALL,
+     * which is all that an agent before 3 understands.
+     */
+    uint64_t output_bytes;
 };
 
 /* AGENT_EXEC, and AGENT_FILE before it, run as this user in this folder. */

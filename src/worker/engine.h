@@ -65,6 +65,12 @@ struct engine_disk {
     int64_t free_bytes, free_inodes;
 };
 
+struct engine_operation {
+    uint32_t id;          /* no other of the runner has it */
+    bool confined;        /* kill_operation can kill its processes alone, until end_operation */
+    int64_t output_bytes; /* wanted of each of its program's streams; more may come */
+};
+
 struct engine_events {
     /* The runner can run programs. At most once per runner. */
     void (*ready)(void *runner);
@@ -95,11 +101,9 @@ struct engine_ops {
      * changes nothing. */
     void (*destroy)(struct engine *engine, struct engine_runner *handle);
 
-    /* Hands the agent one end of a socket for operation id; fd is taken. With `confined`, the
-     * operation's processes can be killed alone by kill_operation; end_operation forgets it.
-     */
-    int (*open)(struct engine *engine, struct engine_runner *handle, uint32_t id, bool confined,
-                int take_fd, struct err *err);
+    /* Hands the agent one end of a socket for an operation; fd is taken. */
+    int (*open)(struct engine *engine, struct engine_runner *handle,
+                const struct engine_operation *operation, int take_fd, struct err *err);
 
     /* A signal to the program that the operation runs, at once, whatever waits on its socket. False
      * when the agent cannot be told so.

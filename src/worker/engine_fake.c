@@ -111,17 +111,17 @@ static void fake_destroy(struct engine *engine, struct engine_runner *handle)
         fake_container_begin_dying(fake, container);
 }
 
-static int fake_open(struct engine *engine, struct engine_runner *handle, uint32_t id,
-                     bool confined, int take_fd, struct err *err)
+static int fake_open(struct engine *engine, struct engine_runner *handle,
+                     const struct engine_operation *operation, int take_fd, struct err *err)
 {
     (void)engine;
     struct fake_container *container = fake_container_of(handle);
     cleanup_close int fd = take_fd;
-    if (fake_operation_of(container, id))
+    if (fake_operation_of(container, operation->id))
         fake_misuse("an operation's id is given twice", container->name);
     if (container->state != ENGINE_FAKE_READY || !container->told_ready || container->refuse_open)
         return err_set(err, ERR_BAD_GATEWAY, "the agent of %s is not connected", container->name);
-    return fake_operation_add(container, id, confined, steal_fd(&fd), err);
+    return fake_operation_add(container, operation, steal_fd(&fd), err);
 }
 
 static bool fake_signal(struct engine *engine, struct engine_runner *handle, uint32_t id,

@@ -160,30 +160,34 @@ static void lxc_destroy(struct engine *base, struct engine_runner *handle)
     engine_runner_kill(handle);
 }
 
-static int lxc_open(struct engine *base, struct engine_runner *handle, uint32_t id, bool confined,
-                    int take_fd, struct err *err)
+static int lxc_open(struct engine *base, struct engine_runner *handle,
+                    const struct engine_operation *operation, int take_fd, struct err *err)
 {
     (void)base;
     cleanup_close int fd = take_fd;
     int group = -1;
     if (!handle->control || !handle->greeted)
         return err_set(err, ERR_BAD_GATEWAY, "the runner's agent is not connected");
-    if (confined) {
-        group = op_groups_open(&handle->groups, id, err);
+    if (operation->confined) {
+        group = op_groups_open(&handle->groups, operation->id, err);
         if (group < 0)
             return -1;
     }
     unsigned char message[FRAME_HEADER_LEN + 16];
-    const struct agent_open open = {.id = id};
+    const struct agent_open open = {
+        .id = operation->id,
+        .output_bytes =
+            handle->agent_version >= 3 ? (uint64_t)operation->output_bytes : AGENT_OUTPUT_ALL,
+    };
     size_t len = agent_open_encode(&open, message + FRAME_HEADER_LEN, 16);
     frame_put_header(message, FRAME_AGENT_OPEN, 0, (uint32_t)len);
     const int fds[2] = {fd, group};
     if (FAULT(AGENT_OPEN, -1,
               fd_send(chan_fd(handle->control), message, FRAME_HEADER_LEN + len, fds,
-                      confined ? 2 : 1)) == 0)
+                      operation->confined ? 2 : 1)) == 0)
         return 0;
     err_sys(err, ERR_BAD_GATEWAY, errno, "the runner's agent takes no operation");
-    op_groups_end(&handle->groups, id);
+    op_groups_end(&handle->groups, operation->id);
     return -1;
 }
 
@@ -193,7 +197,7 @@ static bool lxc_signal(struct engine *base, struct engine_runner *handle, uint32
     (void)base;
     const struct agent_op_signal signal = {.id = id, .signal = (uint32_t)number, .group = 1};
     unsigned char message[FRAME_HEADER_LEN + 16];
-    if (!handle->control || !handle->greeted || !handle->hears_signals)
+    if (!handle->control || !handle->greeted || handle->agent_version < 2)
         return false;
     size_t len = agent_op_signal_encode(&signal, message + FRAME_HEADER_LEN, 16);
     frame_put_header(message, FRAME_AGENT_OP_SIGNAL, 0, (uint32_t)len);

@@ -83,7 +83,7 @@ static void on_control_frame(struct chan *chan, const struct frame *frame, void 
         engine_runner_condemn(handle, &why);
     } else {
         handle->greeted = true;
-        handle->hears_signals = hello.version >= 2;
+        handle->agent_version = hello.version;
         become_ready(handle);
     }
 }

@@ -36,11 +36,11 @@ struct engine_runner {
     bool over; /* nothing runs in it any more, or never did: what is left is its cgroups */
     pid_t init_pid;
     int init_pidfd;
-    int disk;             /* see rootfs_disk.h; -1: it could not be opened */
-    struct chan *control; /* NULL while the agent is away */
-    bool greeted;         /* it has said hello on this connection */
-    bool hears_signals;   /* over this connection: it is none of an earlier version */
-    unsigned connections; /* of its agent since connections_since */
+    int disk;               /* see rootfs_disk.h; -1: it could not be opened */
+    struct chan *control;   /* NULL while the agent is away */
+    bool greeted;           /* it has said hello on this connection */
+    uint32_t agent_version; /* of the protocol, on this connection */
+    unsigned connections;   /* of its agent since connections_since */
     mono_us connections_since;
     struct op_groups groups;
     enum { NETWORK_NONE, NETWORK_COMING, NETWORK_THERE, NETWORK_GOING } network;

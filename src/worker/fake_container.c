@@ -157,15 +157,15 @@ struct fake_operation *fake_operation_of(struct fake_container *container, uint3
     return operation;
 }
 
-int fake_operation_add(struct fake_container *container, uint32_t id, bool confined, int take_fd,
-                       struct err *err)
+int fake_operation_add(struct fake_container *container, const struct engine_operation *asked,
+                       int take_fd, struct err *err)
 {
     struct engine_fake *fake = container->fake;
     struct fake_operation *operation = mem_new(struct fake_operation);
     operation->timer.fire = operation_due;
     operation->container = container;
-    operation->id = id;
-    operation->confined = confined;
+    operation->id = asked->id;
+    operation->confined = asked->confined;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = operation};
     if (epoll_ctl(fake->epoll, EPOLL_CTL_ADD, take_fd, &event) < 0) {
         close(take_fd);

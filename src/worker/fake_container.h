@@ -114,8 +114,8 @@ void fake_container_void_handle(struct engine_fake *fake, struct fake_container 
 struct fake_container *fake_container_of(const struct engine_runner *handle);
 
 /* Operations. Takes fd. */
-int fake_operation_add(struct fake_container *container, uint32_t id, bool confined, int take_fd,
-                       struct err *err);
+int fake_operation_add(struct fake_container *container, const struct engine_operation *asked,
+                       int take_fd, struct err *err);
 struct fake_operation *fake_operation_of(struct fake_container *container, uint32_t id);
 void fake_operation_pump(struct engine_fake *fake, struct fake_operation *operation);
 void fake_operation_forget(struct fake_operation *operation);

@@ -369,9 +369,9 @@ static void take_collected(enum frame_type stream, const void *bytes, size_t len
         collected_feed(&run->collected, bytes, len, send_collected, run);
 }
 
-static int64_t output_limit(const struct run *run)
+static int64_t output_limit(const struct run *run, enum run_stage stage)
 {
-    switch (run->stage) {
+    switch (stage) {
     case RUN_COMPILES:
         return run->request.compile.output_bytes;
     case RUN_PROGRAM:
@@ -433,7 +433,12 @@ static int open_stage(struct run *run, enum run_stage stage, struct err *err)
         return err_sys(err, ERR_INTERNAL, errno, "socketpair");
     run->operation = runner->operations++;
     set_baseline(run, stage);
-    if (engine->ops->open(engine, runner->handle, run->operation, run->confined, pair[1], err) == 0)
+    const struct engine_operation operation = {
+        .id = run->operation,
+        .confined = run->confined,
+        .output_bytes = output_limit(run, stage),
+    };
+    if (engine->ops->open(engine, runner->handle, &operation, pair[1], err) == 0)
         return pair[0];
     close(pair[0]);
     return -1;
@@ -456,7 +461,7 @@ static void begin_stage(struct run *run, enum run_stage stage, int take_fd)
         .folder = run->request.scratch && !ends,
         .folder_goes_on = stage == RUN_COMPILES,
         .input = stage == RUN_PROGRAM,
-        .output_bytes = output_limit(run),
+        .output_bytes = output_limit(run, stage),
         .signal = run_signal_program,
         .sink = ends ? take_collected : NULL,
     };

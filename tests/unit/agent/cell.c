@@ -183,11 +183,11 @@ int cell_teardown(void **state)
     return 0;
 }
 
-int cell_open(struct cell *cell, int cgroup)
+int cell_open(struct cell *cell, int cgroup, uint64_t output_bytes)
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    const struct agent_open open = {.id = 1};
+    const struct agent_open open = {.id = 1, .output_bytes = output_bytes};
     unsigned char frame[FRAME_HEADER_LEN + 16];
     size_t len = agent_open_encode(&open, frame + FRAME_HEADER_LEN, 16);
     frame_put_header(frame, FRAME_AGENT_OPEN, 0, (uint32_t)len);

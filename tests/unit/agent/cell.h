@@ -45,8 +45,9 @@ void cell_unlisten(struct cell *cell); /* the socket goes away, and the connecti
 void cell_accept(struct cell *cell, struct agent_hello *hello);
 
 /* Hands one end of a new socket pair to the agent, cgroup too unless it is -1; returns the other.
+ * output_bytes is that of AGENT_OPEN.
  */
-int cell_open(struct cell *cell, int cgroup);
+int cell_open(struct cell *cell, int cgroup, uint64_t output_bytes);
 
 /* To the program of every operation: all have the same number here. Past their input. */
 void cell_signal(struct cell *cell, uint32_t signal, bool group);

@@ -18,7 +18,7 @@ void session_over(struct session *session, int take_fd)
 
 void session_begin(struct cell *cell, struct session *session)
 {
-    session_over(session, cell_open(cell, -1));
+    session_over(session, cell_open(cell, -1, AGENT_OUTPUT_ALL));
 }
 
 void session_end(struct session *session)

@@ -2,6 +2,7 @@
 
 #include "../../../src/agent/op.h"
 #include "../../../src/common/fd.h"
+#include "../../../src/common/mem.h"
 #include "../../support/cm.h"
 
 #include <errno.h>
@@ -406,6 +407,37 @@ static void test_output_that_was_taken_back(void **state)
     session_expect(cell, 0, "kill -9 -1", "");
 }
 
+/* One byte more than is wanted comes of each stream, and the program runs to its end. */
+static void test_output_that_is_not_wanted(void **state)
+{
+    static const struct {
+        uint64_t wanted;
+        const char *script, *out, *err;
+    } cases[] = {
+        {3, "printf 12; printf ab >&2", "12", "ab"},
+        {3, "printf 123; printf abc >&2", "123", "abc"},
+        {3, "printf 12345; printf ab >&2", "1234", "ab"},
+        {3, "printf abcdef >&2; head -c 3000000 /dev/zero >&2; printf 123", "123", "abcd"},
+        {3, "printf 1234; sleep 0.02; head -c 3000000 /dev/zero; printf ab >&2", "1234", "ab"},
+        {0, "head -c 3000000 /dev/zero | tr '\\0' x; printf y >&2", "x", "y"},
+        {0, ":", "", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct session session;
+        struct outcome outcome;
+        session_over(&session, cell_open(*state, -1, cases[i].wanted));
+        session_sh(&session, 0, cases[i].script);
+        session_frame(&session, FRAME_STDIN_EOF, NULL, 0);
+        session_finish(&session, &outcome);
+        assert_false(outcome.failed);
+        assert_string_equal(outcome.out, cases[i].out);
+        assert_string_equal(outcome.err, cases[i].err);
+        assert_int_equal(outcome.exit.signal, 0);
+        assert_int_equal(outcome.exit.exit, 0);
+        outcome_free(&outcome);
+    }
+}
+
 static void test_endless_background_output(void **state)
 {
     struct outcome outcome;
@@ -636,6 +668,7 @@ int main(int argc, char **argv)
         CELL_TEST(test_background_holds_nothing_up),
         CELL_TEST(test_background_and_a_late_reader),
         CELL_TEST(test_output_that_was_taken_back),
+        CELL_TEST(test_output_that_is_not_wanted),
         CELL_TEST(test_endless_background_output),
         CELL_TEST(test_abandoned_program_is_killed),
         CELL_TEST(test_abandoned_before_it_began),

@@ -63,16 +63,21 @@ static void test_relay(void **state)
 {
     (void)state;
     struct outbox outbox = {0};
-    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0]), -1);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], FRAME_DATA_MAX), -1);
     assert_int_equal(errno, EAGAIN);
     assert_int_equal(write(tube[1], "hello", 5), 5);
-    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDERR, tube[0]), 5);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDERR, tube[0], FRAME_DATA_MAX), 5);
     expect_frame(FRAME_STDERR, "hello", 5);
+    assert_int_equal(write(tube[1], "in two", 6), 6);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], 2), 2);
+    expect_frame(FRAME_STDOUT, "in", 2);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], 5), 4);
+    expect_frame(FRAME_STDOUT, " two", 4);
     assert_int_equal(write(tube[1], "dropped", 7), 7);
-    assert_int_equal(outbox_relay(&outbox, -1, FRAME_STDOUT, tube[0]), 7);
+    assert_int_equal(outbox_relay(&outbox, -1, FRAME_STDOUT, tube[0], FRAME_DATA_MAX), 7);
     assert_int_equal(recv(ends[1], &(char){0}, 1, MSG_DONTWAIT), -1);
     fd_close(&tube[1]);
-    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0]), 0);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], FRAME_DATA_MAX), 0);
 }
 
 /* What a full socket does not take is kept, whole and in order, and no more than that. */
@@ -85,7 +90,8 @@ static void test_full_socket(void **state)
     memset(block, 'x', sizeof(block));
     while (!outbox_pending(&outbox)) {
         assert_int_equal(write(tube[1], block, sizeof(block)), sizeof(block));
-        assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0]), sizeof(block));
+        assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], FRAME_DATA_MAX),
+                         sizeof(block));
         frames++;
     }
     assert_int_equal(outbox_flush(&outbox, ends[0]), 0);
@@ -122,7 +128,7 @@ static void test_peer_is_gone(void **state)
     assert_int_equal(outbox_send(&outbox, ends[0], FRAME_AGENT_EXIT, "x", 1), -1);
     assert_int_equal(errno, EPIPE);
     assert_int_equal(write(tube[1], "hello", 5), 5);
-    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0]), -1);
+    assert_int_equal(outbox_relay(&outbox, ends[0], FRAME_STDOUT, tube[0], FRAME_DATA_MAX), -1);
     assert_int_equal(errno, EPIPE);
 }
 

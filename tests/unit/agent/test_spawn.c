@@ -202,7 +202,7 @@ static void test_cgroup_is_joined(void **state)
     struct outcome outcome;
     char text[8] = "";
     cleanup_close int file = memfd_create("cgroup.procs", MFD_CLOEXEC);
-    session_over(&session, cell_open(cell, file));
+    session_over(&session, cell_open(cell, file, AGENT_OUTPUT_ALL));
     session_sh(&session, AGENT_EXEC_CGROUP, "ls /proc/self/fd");
     session_finish(&session, &outcome);
     assert_string_equal(outcome.out, "0\n1\n2\n3\n");
@@ -210,7 +210,7 @@ static void test_cgroup_is_joined(void **state)
     assert_int_equal(pread(file, text, sizeof(text), 0), 1);
     assert_string_equal(text, "0");
     /* Not asked for: not joined. */
-    session_over(&session, cell_open(cell, file));
+    session_over(&session, cell_open(cell, file, AGENT_OUTPUT_ALL));
     session_sh(&session, 0, "true");
     session_finish(&session, &outcome);
     outcome_free(&outcome);
@@ -222,7 +222,7 @@ static void test_cgroup_that_cannot_be_joined(void **state)
     struct cell *cell = *state;
     struct session session;
     cleanup_close int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    session_over(&session, cell_open(cell, file));
+    session_over(&session, cell_open(cell, file, AGENT_OUTPUT_ALL));
     session_sh(&session, AGENT_EXEC_CGROUP, "echo");
     session_expect_failure(&session, AGENT_STAGE_CGROUP, EBADF);
     session_begin(cell, &session);
@@ -241,7 +241,7 @@ static void test_child_that_is_stuck(void **state)
     while (write(full[1], block, sizeof(block)) > 0)
         ;
     assert_int_equal(fd_set_nonblock(full[1], false), 0);
-    session_over(&session, cell_open(cell, full[1]));
+    session_over(&session, cell_open(cell, full[1], AGENT_OUTPUT_ALL));
     session_sh(&session, AGENT_EXEC_CGROUP, "echo");
     session_expect_failure(&session, AGENT_STAGE_EXEC, ETIMEDOUT);
     assert_int_equal(cell_processes(cell, NULL), 0);

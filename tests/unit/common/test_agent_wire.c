@@ -69,13 +69,29 @@ static void hello(void **state)
 static void open_(void **state)
 {
     (void)state;
-    struct agent_open in = {0xDEADBEEF}, out;
+    struct agent_open in = {0xDEADBEEF, AGENT_OUTPUT_ALL}, out;
+    size_t len = agent_open_encode(&in, payload, sizeof(payload));
+    assert_int_equal(len, 4); /* no more than an agent before 3 understands */
+    assert_true(agent_open_decode(payload, len, &out));
+    assert_int_equal(out.id, in.id);
+    assert_true(out.output_bytes == AGENT_OUTPUT_ALL);
+    check_rooms(agent_open_encode, in, len);
+    check_lengths(decode_open, len);
+}
+
+static void open_with_a_bound(void **state)
+{
+    (void)state;
+    struct agent_open in = {0xDEADBEEF, 0x123456789ABCDEF0}, out;
     size_t len = agent_open_encode(&in, payload, sizeof(payload));
     assert_true((int64_t)len <= frame_max_len(FRAME_AGENT_OPEN));
     assert_true(agent_open_decode(payload, len, &out));
     assert_int_equal(out.id, in.id);
+    assert_true(out.output_bytes == in.output_bytes);
     check_rooms(agent_open_encode, in, len);
-    check_lengths(decode_open, len);
+    payload[len] = 0;
+    for (size_t other = 0; other <= len + 1; other++)
+        assert_int_equal(agent_open_decode(payload, other, &out), other == 4 || other == len);
 }
 
 static void file(void **state)
@@ -302,12 +318,19 @@ static void every_stage_has_its_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hello),   cmocka_unit_test(open_),
-        cmocka_unit_test(file),    cmocka_unit_test(file_bounds),
-        cmocka_unit_test(exec),    cmocka_unit_test(exec_bounds),
-        cmocka_unit_test(signal_), cmocka_unit_test(op_signal),
-        cmocka_unit_test(started), cmocka_unit_test(exit_),
-        cmocka_unit_test(failed),  cmocka_unit_test(every_stage_has_its_words),
+        cmocka_unit_test(hello),
+        cmocka_unit_test(open_),
+        cmocka_unit_test(open_with_a_bound),
+        cmocka_unit_test(file),
+        cmocka_unit_test(file_bounds),
+        cmocka_unit_test(exec),
+        cmocka_unit_test(exec_bounds),
+        cmocka_unit_test(signal_),
+        cmocka_unit_test(op_signal),
+        cmocka_unit_test(started),
+        cmocka_unit_test(exit_),
+        cmocka_unit_test(failed),
+        cmocka_unit_test(every_stage_has_its_words),
     };
     return cmocka_run_group_tests_name("agent_wire", tests, NULL, NULL);
 }

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-void op_open(uint32_t id, int take_socket, int take_cgroup);
-void honest_op_open(uint32_t id, int take_socket, int take_cgroup);
+void op_open(const struct agent_open *open, int take_socket, int take_cgroup);
+void honest_op_open(const struct agent_open *open, int take_socket, int take_cgroup);
 void control_start(int take_folder);
 void honest_control_start(int take_folder);
 
@@ -304,12 +304,12 @@ static void peek(int op, char name[32])
     }
 }
 
-void op_open(uint32_t id, int take_socket, int take_cgroup)
+void op_open(const struct agent_open *open, int take_socket, int take_cgroup)
 {
     char name[32];
     peek(take_socket, name);
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
         if (strcmp(ways[i].name, name) == 0)
             ways[i].do_it(take_socket);
-    honest_op_open(id, take_socket, take_cgroup);
+    honest_op_open(open, take_socket, take_cgroup);
 }

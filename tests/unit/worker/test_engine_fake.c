@@ -516,7 +516,9 @@ static int open_operation(struct owned *owned, uint32_t id, bool confined)
     int pair[2];
     struct err err;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-    if (engine->ops->open(engine, owned->handle, id, confined, pair[1], &err) == 0)
+    const struct engine_operation operation = {
+        .id = id, .confined = confined, .output_bytes = INT64_MAX};
+    if (engine->ops->open(engine, owned->handle, &operation, pair[1], &err) == 0)
         return pair[0];
     assert_int_equal(err.code, ERR_BAD_GATEWAY);
     close(pair[0]);

@@ -207,7 +207,9 @@ static void start(struct stage *stage, struct seen *seen, struct peer *peer, uin
         .env = {"PATH=/bin"},
     };
     int fd = peer_pair(peer, turn, stage);
-    assert_ok(stage->engine->ops->open(stage->engine, seen->handle, id, confined, fd, &err), err);
+    const struct engine_operation operation = {
+        .id = id, .confined = confined, .output_bytes = INT64_MAX};
+    assert_ok(stage->engine->ops->open(stage->engine, seen->handle, &operation, fd, &err), err);
     peer_send(peer, FRAME_AGENT_EXEC, payload, agent_exec_encode(&exec, payload, sizeof(payload)));
 }
 
@@ -773,9 +775,9 @@ static void agent_that_misbehaves_costs_its_runner(void **state)
         const char *name, *words;
         unsigned ready;
     } cases[] = {
-        {"version-0", "its agent speaks version 0 of the protocol, not 2", 0},
-        {"version-3", "its agent speaks version 3 of the protocol, not 2", 0},
-        {"version-4294967295", "its agent speaks version 4294967295 of the protocol, not 2", 0},
+        {"version-0", "its agent speaks version 0 of the protocol, not 3", 0},
+        {"version-4", "its agent speaks version 4 of the protocol, not 3", 0},
+        {"version-4294967295", "its agent speaks version 4294967295 of the protocol, not 3", 0},
         {"garbage", "malformed frame", 0},
         {"hello-twice", "its agent does not keep to the protocol", 1},
         {"ends-at-once", "the container ended by itself", 0},
@@ -797,6 +799,7 @@ static void agent_that_misbehaves_costs_its_runner(void **state)
 static void agent_that_is_away_takes_no_operation_and_no_signal(void **state)
 {
     static const char *const names[] = {"hello-then-leaves", "hello-then-mute"};
+    const struct engine_operation operation = {.output_bytes = INT64_MAX};
     struct stage stage;
     (void)state;
     begin(&stage, WILD);
@@ -810,7 +813,7 @@ static void agent_that_is_away_takes_no_operation_and_no_signal(void **state)
         for (;;) { /* until its leaving is seen */
             assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
             int status =
-                stage.engine->ops->open(stage.engine, seen.handle, 0, false, pair[1], &err);
+                stage.engine->ops->open(stage.engine, seen.handle, &operation, pair[1], &err);
             close(pair[0]);
             if (status != 0)
                 break;

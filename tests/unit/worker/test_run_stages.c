@@ -199,6 +199,7 @@ static void stages_follow_each_other_and_each_has_what_is_its(void **state)
     peer_expect(&wild.agent, FRAME_AGENT_FILE, &frame);
     expect_bytes(&wild.agent, FRAME_FILE_DATA, "abc");
     expect_exec("cc x.c");
+    assert_int_equal(wild.operation.output_bytes, 5);
     expect_bytes(&wild.agent, FRAME_STDIN_EOF, ""); /* the input is the program's */
     wild_started();
     peer_send_text(&wild.agent, FRAME_STDERR, "warn");
@@ -208,6 +209,7 @@ static void stages_follow_each_other_and_each_has_what_is_its(void **state)
 
     expect_folder(AGENT_FOLDER_REMOVE);
     expect_exec("prog x");
+    assert_int_equal(wild.operation.output_bytes, 100);
     expect_bytes(&wild.agent, FRAME_STDIN, "input");
     expect_bytes(&wild.agent, FRAME_STDIN_EOF, "");
     wild_started();
@@ -218,7 +220,7 @@ static void stages_follow_each_other_and_each_has_what_is_its(void **state)
     wait_for_stage(&stage, 3);
     expect_exec(AGENT_PATH " collect 1000 10 *.txt out/*");
     expect_bytes(&wild.agent, FRAME_STDIN_EOF, "");
-    assert_int_equal(wild.id, 2);
+    assert_int_equal(wild.operation.id, 2);
     wild_started();
     peer_send_text(&wild.agent, FRAME_STDERR, "which is nobody's");
     collector_finds("out/a", "text");
@@ -233,7 +235,7 @@ static void stages_follow_each_other_and_each_has_what_is_its(void **state)
     assert_true(json_is_false(json_object_get(result, "filesCut")));
     json_decref(result);
     peer_expect_end(&stage.caller);
-    assert_false(wild.confined);
+    assert_false(wild.operation.confined);
     worker_rig_wait(&stage.rig, !find(&stage));
     finish(&stage);
 }
@@ -243,7 +245,7 @@ static void each_stage_on_a_runner_that_stays_is_an_operation_that_ends(void **s
     struct stage stage;
     (void)state;
     begin_run(&stage, EXEC COMPILE COLLECT "}");
-    assert_true(wild.confined);
+    assert_true(wild.operation.confined);
     compiles(&stage);
     assert_int_equal(wild.ends, 1);
     wild_started();

@@ -103,7 +103,7 @@ static int next_operation(int control)
         return -1;
     if (frame_parse(message, (size_t)len, &frame, &used) != FRAME_OK || used != (size_t)len ||
         frame.type != FRAME_AGENT_OPEN || !agent_open_decode(frame.payload, frame.len, &open) ||
-        fds[0] < 0)
+        open.output_bytes != AGENT_OUTPUT_ALL || fds[0] < 0)
         exit(1);
     return fds[0];
 }

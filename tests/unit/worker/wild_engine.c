@@ -4,8 +4,8 @@
 
 struct wild wild;
 
-static int wild_open(struct engine *engine, struct engine_runner *handle, uint32_t id,
-                     bool confined, int take_fd, struct err *err)
+static int wild_open(struct engine *engine, struct engine_runner *handle,
+                     const struct engine_operation *operation, int take_fd, struct err *err)
 {
     (void)engine, (void)handle;
     if (wild.opens == wild.opens_most) {
@@ -13,8 +13,7 @@ static int wild_open(struct engine *engine, struct engine_runner *handle, uint32
         return err_set(err, ERR_BAD_GATEWAY, "the agent is the test's");
     }
     wild.opens++;
-    wild.id = id;
-    wild.confined = confined;
+    wild.operation = *operation;
     peer_close(&wild.agent);
     peer_init(&wild.agent, take_fd, wild.agent.turn, wild.agent.data);
     return 0;

@@ -7,10 +7,9 @@
 #include "worker_rig.h"
 
 extern struct wild {
-    struct engine_ops ops; /* those of engine_fake but for the following */
-    struct peer agent;     /* the agent's end of the operation that was opened last */
-    uint32_t id;           /* of that */
-    bool confined;
+    struct engine_ops ops;             /* those of engine_fake but for the following */
+    struct peer agent;                 /* the agent's end of the operation that was opened last */
+    struct engine_operation operation; /* that one */
     unsigned opens, kills, ends;
     unsigned opens_most; /* what is opened then is refused; at first there is no bound */
     bool hears;          /* signals; at first it does not, as one of protocol 1 */
