@@ -9,7 +9,7 @@ import measures
 import stack as stacks
 
 ATTACKS = {
-    "fork bomb": "bomb() { bomb | bomb & }; bomb; sleep 1000",
+    "fork bomb": "bomb() { bomb | bomb & }; bomb & exec sleep 1000",
     "memory": "python3 -c 'kept = []\nwhile True: kept.append(bytearray(1 << 22))'",
     "output": "exec yes >&2",
     "spin": "while :; do :; done",
