@@ -2,7 +2,8 @@
  * until it is given a program whose text holds "evil:WAY". It is made of the agent's own sources;
  * this file has their op_open and control_start, and calls theirs (honest_*).
  */
-#include "../../../src/common/agent_wire.h"
+#include "../../../src/agent/control.h"
+#include "../../../src/agent/op.h"
 #include "../../../src/common/fd.h"
 
 #include <errno.h>
@@ -14,10 +15,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-void op_open(const struct agent_open *open, int take_socket, int take_cgroup);
-void honest_op_open(const struct agent_open *open, int take_socket, int take_cgroup);
-void control_start(int take_folder);
-void honest_control_start(int take_folder);
+__typeof__(op_open) honest_op_open;
+__typeof__(control_start) honest_control_start;
 
 static int folder = -1; /* that holds the worker's socket */
 

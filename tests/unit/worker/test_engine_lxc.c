@@ -193,6 +193,8 @@ static void turn(void *data)
     poll(&ready, 1, 1);
 }
 
+#define OUTPUT_BYTES 4000 /* wanted of an operation */
+
 static void start(struct stage *stage, struct seen *seen, struct peer *peer, uint32_t id,
                   bool confined, const char *script)
 {
@@ -208,7 +210,7 @@ static void start(struct stage *stage, struct seen *seen, struct peer *peer, uin
     };
     int fd = peer_pair(peer, turn, stage);
     const struct engine_operation operation = {
-        .id = id, .confined = confined, .output_bytes = INT64_MAX};
+        .id = id, .confined = confined, .output_bytes = OUTPUT_BYTES};
     assert_ok(stage->engine->ops->open(stage->engine, seen->handle, &operation, fd, &err), err);
     peer_send(peer, FRAME_AGENT_EXEC, payload, agent_exec_encode(&exec, payload, sizeof(payload)));
 }
@@ -305,6 +307,9 @@ static void program_runs_as_the_runners_user_within_its_walls(void **state)
                                       "< /proc/self/uid_map",
                                       &exit);
     assert_contains(seen_map, map);
+    const char *text = run_to_end(&stage, &seen, 4, "yes | head -c 1000000", &exit);
+    assert_int_equal(strlen(text), OUTPUT_BYTES + 1); /* one more says that there was more */
+    assert_int_equal(exit.exit, 0);
     destroy(&stage, &seen);
     finish(&stage);
 }
